@@ -1,0 +1,98 @@
+//! The directory of a lane: each dialog as a running actor or as the bytes its replicas hold.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bytes::Bytes;
+use holdline_cluster::id::{Key, NodeId};
+use holdline_sip::Timestamp;
+
+use crate::step::Input;
+
+/// All dialogs of a lane.
+pub(super) type Directory<A> = HashMap<Key, Entry<A>, BuildHasherDefault<KeyHasher>>;
+
+/// One dialog.
+#[derive(Debug)]
+pub(super) struct Entry<A> {
+    pub(super) slot: Slot<A>,
+    /// Tells this life of the dialog's actor from an earlier one of the same key.
+    pub(super) life: u64,
+    /// The newest version, and its snapshot: what passivation keeps and a crash of the actor goes back to. Empty while early.
+    pub(super) version: u64,
+    pub(super) snapshot: Bytes,
+    /// The one deadline that counts.
+    pub(super) deadline: Option<Timestamp>,
+    /// The last step, for passivation.
+    pub(super) touched: Timestamp,
+    /// It is in the queue of those that may become idle.
+    pub(super) watched: bool,
+    /// It has a request of the peer to answer, which no snapshot holds.
+    pub(super) busy: bool,
+    /// Taken over from this node, and `on_recovered` has not run yet.
+    pub(super) recovered_from: Option<NodeId>,
+    /// Over: stays until what it said last has left, or as a tombstone until its deadline.
+    pub(super) ended: bool,
+}
+
+/// Where the dialog is.
+#[derive(Debug)]
+pub(super) enum Slot<A> {
+    /// Only bytes.
+    Passive,
+    /// Its actor is being started; these inputs wait for it.
+    Starting(Vec<Input>),
+    /// Its actor runs; `depth` inputs are on their way to it or in work.
+    Active { actor: A, depth: u32 },
+}
+
+impl<A> Entry<A> {
+    pub(super) fn new(life: u64, now: Timestamp) -> Self {
+        Self {
+            slot: Slot::Starting(Vec::new()),
+            life,
+            version: 0,
+            snapshot: Bytes::new(),
+            deadline: None,
+            touched: now,
+            watched: false,
+            busy: false,
+            recovered_from: None,
+            ended: false,
+        }
+    }
+
+    /// A dialog that arrives as bytes.
+    pub(super) fn passive(version: u64, snapshot: Bytes, now: Timestamp) -> Self {
+        Self { slot: Slot::Passive, version, snapshot, ..Self::new(0, now) }
+    }
+
+    /// True when the actor may be stopped: nothing is on its way to it and the snapshot is all there is to it.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.slot, Slot::Active { depth: 0, .. }) && !self.snapshot.is_empty() && !self.busy && !self.ended
+    }
+}
+
+/// [`Key`]s carry 60 random bits of ours: folding them is hash enough.
+#[derive(Debug, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}

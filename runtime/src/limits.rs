@@ -1,0 +1,26 @@
+//! Every bound of the runtime, with its reason; each is counted where it bites.
+
+use std::time::Duration;
+
+/// Requests held for a shard that is about to become ours: one second of in-dialog requests of a dead peer.
+pub const HELD_REQUESTS_MAX: usize = 1_024;
+/// A held request is dropped after this long: a UDP client has sent it again by then (T1 is 500 ms).
+pub const HELD_REQUEST_TTL: Duration = Duration::from_secs(1);
+/// Messages on their way to another thread of the same process; above it datagrams are dropped like the kernel would.
+pub const INBOX_MAX: usize = 65_536;
+/// Inputs that wait for an actor which is being started or busy; above it requests of that dialog are dropped.
+pub const DIALOG_DEPTH_MAX: u32 = 256;
+/// Server and client transactions of one lane; new calls get 503 above it.
+pub const TRANSACTIONS_PER_LANE_MAX: usize = 400_000;
+/// Uses of remote `DialogRef`s waiting for their reply.
+pub const CALLS_PENDING_MAX: usize = 16_384;
+/// A remote `DialogRef` use fails when the owner has not replied after this long.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Dialogs recovered in the background per tick and lane: 20,000 a second at a 20 ms tick.
+pub const RECOVERIES_PER_TICK: usize = 400;
+/// The tick of a lane's deadlines: the grain of every SIP timer here.
+pub const TICK: Duration = Duration::from_millis(20);
+/// Application timers of one dialog.
+pub const TIMERS_PER_DIALOG_MAX: usize = 32;
+/// A terminated dialog taken over from a dead node answers retransmitted requests this long: 64·T1 (RFC 3261 §17.1.2.2).
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(32);

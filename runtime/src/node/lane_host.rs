@@ -1,0 +1,244 @@
+//! One core at work: a lane, its socket and its actors on a single-threaded runtime of their own.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use holdline_cluster::id::NodeId;
+use holdline_protos::v1::{DialogInfo, Relay, Transmit, relay};
+use holdline_sip::transport::{BUFFER_BYTES, SendOutcome, UdpTransport};
+use holdline_sip::wire::Message;
+use holdline_sip::{Flow, Ingress, Timestamp};
+use ractor::{Actor, ActorRef};
+use smallvec::SmallVec;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::inbox::{Inbox, News};
+use super::shared::Shared;
+use crate::actor::{DialogActor, DialogMsg, DialogRefOf, DialogSupervisor, Nothing, Start};
+use crate::handler::DialogHandler;
+use crate::lane::{Counts, Effect, Lane};
+use crate::limits;
+use crate::recovery::address;
+use crate::step::{Birth, Input, ReplyTo};
+
+/// Supervisors of a lane; each has a share of the dialogs, so that none is a hot spot.
+const SUPERVISORS: u64 = 8;
+/// Datagrams taken from the socket before other work gets its turn.
+const RECEIVE_BATCH: usize = 64;
+
+/// A lane and what drives it.
+pub(crate) struct LaneHost<H: DialogHandler> {
+    lane: Mutex<Lane<DialogRefOf>>,
+    socket: UdpTransport,
+    inbox: Inbox,
+    shared: Arc<Shared<H>>,
+}
+
+impl<H: DialogHandler> LaneHost<H> {
+    pub(super) fn new(lane: Lane<DialogRefOf>, socket: UdpTransport, shared: Arc<Shared<H>>) -> Self {
+        Self { lane: Mutex::new(lane), socket, inbox: Inbox::default(), shared }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    pub(crate) fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    pub(crate) fn replicates_data(&self) -> bool {
+        self.shared.replicate_data
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.lock(|lane| lane.counts())
+    }
+
+    /// Runs the lane and carries out what it asks for; starting actors is left to the lane's own task.
+    pub(crate) fn run<T>(&self, work: impl FnOnce(&mut Lane<DialogRefOf>, Timestamp) -> T) -> T {
+        let now = self.now();
+        let (result, effects) = self.lock(|lane| {
+            let result = work(lane, now);
+            let effects: SmallVec<[Effect<DialogRefOf>; 4]> = std::iter::from_fn(|| lane.poll_effect()).collect();
+            (result, effects)
+        });
+        for effect in effects {
+            self.perform(effect);
+        }
+        result
+    }
+
+    fn lock<T>(&self, work: impl FnOnce(&mut Lane<DialogRefOf>) -> T) -> T {
+        // A panic inside the lane is a bug of ours; its state is still the best there is for all other calls.
+        work(&mut self.lane.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn perform(&self, effect: Effect<DialogRefOf>) {
+        match effect {
+            Effect::Transmit { flow, bytes } => self.transmit(flow, bytes),
+            Effect::Deliver { actor, input } => {
+                // An actor that failed meanwhile: its supervisor says so, and the dialog restarts.
+                let _ = actor.cast(DialogMsg(input));
+            }
+            Effect::Stop { actor } => actor.stop(None),
+            Effect::Commit(commit) => self.shared.commit(commit),
+            Effect::Relay { to, relay } => self.shared.relay(&to, &relay),
+            Effect::Reply { to, reply } => {
+                let name = self.shared.name.to_string();
+                let reply = reply.map(|info| DialogInfo { node: name, ..info });
+                match to {
+                    ReplyTo::Here(id) => self.shared.calls.resolve(id, reply),
+                    ReplyTo::Node(node, id) => self.shared.reply(&node, id, reply),
+                }
+            }
+            effect @ (Effect::Spawn { .. } | Effect::Resolve { .. }) => {
+                self.inbox.push(News::Effect(effect));
+            }
+        }
+    }
+
+    /// Sends where the flow leads: from our socket, or from that of the node the request came in at.
+    pub(super) fn transmit(&self, flow: Flow, bytes: Bytes) {
+        if flow.ingress != Ingress::default() {
+            if let Some(node) = self.shared.peers.node(flow.ingress) {
+                let transmit = Transmit { datagram: bytes, target: Some(address(flow)) };
+                self.shared.relay(&node, &Relay { body: Some(relay::Body::Transmit(transmit)) });
+            }
+            return;
+        }
+        match self.socket.try_send(&bytes, flow.remote) {
+            // A full buffer of the kernel is counted by the transport: SIP's timers send it again.
+            SendOutcome::Sent | SendOutcome::WouldBlock => {}
+            SendOutcome::Error { .. } => self.run(|lane, now| lane.handle_transport_error(now, flow)),
+        }
+    }
+
+    /// The lane's task: socket, inbox, clock, until told to stop.
+    pub(super) async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let supervisors = match self.supervisors().await {
+            Ok(supervisors) => supervisors,
+            Err(error) => {
+                tracing::error!(%error, "a lane cannot start its supervisors");
+                return;
+            }
+        };
+        let mut tick = tokio::time::interval(limits::TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            tokio::select! {
+                () = self.inbox.notified() => {}
+                _ = self.socket.readable() => self.receive(&mut buffer),
+                _ = tick.tick() => self.run(|lane, now| lane.handle_timeout(now)),
+                _ = stop.changed() => break,
+            }
+            self.take_news(&supervisors).await;
+        }
+        for supervisor in supervisors {
+            supervisor.stop(None);
+        }
+    }
+
+    async fn supervisors(self: &Arc<Self>) -> Result<Vec<ActorRef<Nothing>>, ractor::SpawnErr> {
+        let mut supervisors = Vec::new();
+        for _ in 0..SUPERVISORS {
+            let (supervisor, _) = Actor::spawn(None, DialogSupervisor::new(), self.clone()).await?;
+            supervisors.push(supervisor);
+        }
+        Ok(supervisors)
+    }
+
+    fn receive(&self, buffer: &mut [u8]) {
+        for _ in 0..RECEIVE_BATCH {
+            let Some((datagram, remote)) = self.socket.try_recv(buffer) else { return };
+            self.handle_datagram(datagram, remote);
+        }
+    }
+
+    fn handle_datagram(&self, datagram: Bytes, remote: SocketAddr) {
+        let flow = Flow::udp(remote);
+        match Message::parse(datagram.clone()) {
+            Ok(message) => self.shared.route(message, flow, false, Some(self)),
+            Err(error) => {
+                tracing::debug!(%remote, %error, "not a SIP message");
+                if let Some(reply) = error.reply(&datagram) {
+                    self.transmit(flow, reply);
+                }
+            }
+        }
+    }
+
+    async fn take_news(self: &Arc<Self>, supervisors: &[ActorRef<Nothing>]) {
+        for news in self.inbox.take() {
+            match news {
+                News::Message { message, flow, hopped } => {
+                    self.run(|lane, now| lane.handle_message(now, message, flow, hopped));
+                }
+                News::Input { key, input } => self.run(|lane, now| lane.handle_input(now, key, input)),
+                News::Confirmed(batch) => self.run(|lane, now| {
+                    for confirmation in batch {
+                        lane.handle_confirmed(now, confirmation.key, confirmation.version);
+                    }
+                }),
+                News::Activated { shard, lost, items } => {
+                    self.run(|lane, now| lane.handle_activated(now, shard, lost.as_ref(), items));
+                }
+                News::Retired(shard) => self.run(|lane, _| lane.handle_retired(shard)),
+                News::Resolved { key, request, ack, target } => {
+                    self.run(|lane, now| lane.handle_resolved(now, key, *request, ack, target));
+                }
+                News::Failed(actor) => self.run(|lane, now| lane.failed(now, |known| known.get_id() == actor)),
+                News::Effect(Effect::Spawn { key: _, birth, input }) => self.spawn(birth, input, supervisors).await,
+                News::Effect(Effect::Resolve { key, request, host, port, ack }) => {
+                    let lane = self.clone();
+                    tokio::spawn(async move {
+                        let target = tokio::net::lookup_host((host, port)).await.ok().and_then(|mut all| all.next());
+                        lane.inbox.push(News::Resolved { key, request, ack, target });
+                    });
+                }
+                News::Effect(effect) => self.perform(effect),
+            }
+        }
+    }
+
+    async fn spawn(self: &Arc<Self>, birth: Box<Birth>, input: Input, supervisors: &[ActorRef<Nothing>]) {
+        let (key, life) = (birth.key, birth.life);
+        let supervisor = supervisors[(life % SUPERVISORS) as usize].get_cell();
+        let start = Start { host: self.clone(), birth, input };
+        match Actor::spawn_linked(None, DialogActor::new(), start, supervisor).await {
+            Ok((actor, _)) => self.run(|lane, _| lane.started(key, life, actor)),
+            Err(error) => {
+                tracing::error!(?key, %error, "a dialog's actor cannot start");
+                self.run(|lane, now| lane.start_failed(now, key, life));
+            }
+        }
+    }
+}
+
+/// Names of peers as the small numbers that flows carry.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Mutex<Vec<NodeId>>);
+
+impl Peers {
+    /// The ingress of messages that this node sent on to us; 1 and up, never forgotten: names are few.
+    pub(super) fn ingress(&self, node: &NodeId) -> Ingress {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = known.iter().position(|name| name == node).unwrap_or_else(|| {
+            known.push(node.clone());
+            known.len() - 1
+        });
+        Ingress(index as u32 + 1)
+    }
+
+    fn node(&self, ingress: Ingress) -> Option<NodeId> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(ingress.0.checked_sub(1)? as usize).cloned()
+    }
+}
