@@ -1,0 +1,1 @@
+//! One idea each: see `src/bin/`. Every example runs on loopback.

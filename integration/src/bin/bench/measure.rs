@@ -1,0 +1,162 @@
+//! One run of each measurement.
+
+use std::fmt;
+use std::time::Duration;
+
+use holdline_integration::harness::{
+    Cluster, LogDirectory, Scenario, Sipp, SippReport, SippRun, cpu_time, resident_bytes, wait_for,
+};
+use serde::Serialize;
+
+use super::summary::percentile;
+use super::target::Target;
+
+/// How long a measured call is up.
+const HOLD: Duration = Duration::from_millis(100);
+/// How much longer than its calls take a run may last.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// What callers do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Calls per second.
+    pub(crate) rate: u32,
+    /// Calls that are measured.
+    pub(crate) calls: u32,
+    /// Seconds of calls before them.
+    pub(crate) settle_s: u32,
+}
+
+/// What one run took.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CpuRun {
+    /// CPU time per call of all processes together, in µs.
+    pub(crate) cpu_us: f64,
+    /// CPU time per call of each process, in µs.
+    pub(crate) each_us: Vec<f64>,
+    /// Median time from the INVITE to its 200, in ms.
+    pub(crate) answer_p50_ms: f64,
+    /// Its 99th percentile, in ms.
+    pub(crate) answer_p99_ms: f64,
+    /// Messages that a caller sent or got more than once.
+    pub(crate) retransmissions: u64,
+}
+
+impl fmt::Display for CpuRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} µs a call (", self.cpu_us)?;
+        for (place, each) in self.each_us.iter().enumerate() {
+            write!(f, "{}{each:.1}", if place == 0 { "" } else { " + " })?;
+        }
+        write!(f, "), answered in {} ms (p99 {}), ", self.answer_p50_ms, self.answer_p99_ms)?;
+        write!(f, "{} retransmissions", self.retransmissions)
+    }
+}
+
+/// Fresh processes under `load`.
+pub(crate) fn cpu_per_call(target: Target, load: Load) -> CpuRun {
+    let server = Server::start(target, load);
+    if load.settle_s > 0 {
+        server.call("settle", load.rate, load.rate * load.settle_s);
+    }
+    let before = server.cpu();
+    let report = server.call("measured", load.rate, load.calls);
+    let each_us: Vec<f64> = before
+        .iter()
+        .zip(server.cpu())
+        .map(|(before, after)| (after - *before).as_secs_f64() * 1e6 / f64::from(load.calls))
+        .collect();
+    let mut answers = report.response_times_ms.get("answer").cloned().unwrap_or_default();
+    answers.sort_by(f64::total_cmp);
+    CpuRun {
+        cpu_us: each_us.iter().sum(),
+        each_us,
+        answer_p50_ms: percentile(&answers, 0.50),
+        answer_p99_ms: percentile(&answers, 0.99),
+        retransmissions: report.retransmissions,
+    }
+}
+
+/// Resident memory per held dialog.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Memory {
+    /// Dialogs held.
+    pub(crate) held: u32,
+    /// Bytes for each of them on the node that owns them.
+    pub(crate) owner_bytes: f64,
+    /// Bytes for each of them on the node that holds the copies.
+    pub(crate) replica_bytes: Option<f64>,
+}
+
+/// Fresh nodes that hold `held` idle dialogs, after their transactions are over: what each dialog has added.
+pub(crate) fn memory_per_dialog(target: Target, held: u32) -> Memory {
+    let cluster = target.cluster().expect("memory is measured of nodes");
+    let resident = || -> Vec<f64> {
+        let pids = cluster.nodes().iter().map(|node| node.process.pid());
+        pids.map(|pid| resident_bytes(pid).expect("the node runs") as f64).collect()
+    };
+    let before = resident();
+    let sipp = Sipp {
+        rate: 1_000,
+        calls: held,
+        hold: Duration::from_secs(600),
+        limit: Duration::from_secs(600),
+        ..Sipp::caller(Scenario::Caller, cluster.sip())
+    };
+    let _callers = sipp.start(cluster.logs(), "sipp");
+    let ramp = Duration::from_secs(u64::from(held) / 1_000);
+    wait_for("idle dialogs", ramp + Duration::from_secs(90), || {
+        let stats = cluster.stats(0);
+        let idle = stats.dialogs == u64::from(held) && stats.transactions == 0 && stats.active == 0;
+        if idle { Ok(()) } else { Err(format!("{stats:?}")) }
+    });
+    let each: Vec<f64> =
+        before.iter().zip(resident()).map(|(before, after)| (after - before) / f64::from(held)).collect();
+    Memory { held, owner_bytes: each[0], replica_bytes: each.get(1).copied() }
+}
+
+/// The server processes of one run.
+enum Server {
+    Sipp(SippRun, LogDirectory),
+    Nodes(Cluster),
+}
+
+impl Server {
+    fn start(target: Target, load: Load) -> Server {
+        match target.cluster() {
+            Some(cluster) => Server::Nodes(cluster),
+            None => {
+                let logs = LogDirectory::new("bench-sipp");
+                let seconds = u64::from(load.settle_s + load.calls / load.rate);
+                let answerer = Sipp::answerer(Duration::from_secs(seconds) + SLACK * 2).start(&logs, "uas");
+                Server::Sipp(answerer, logs)
+            }
+        }
+    }
+
+    /// Calls that must all succeed: the cost of a call that failed says nothing.
+    fn call(&self, name: &str, rate: u32, calls: u32) -> SippReport {
+        let (remote, logs) = match self {
+            Server::Sipp(answerer, logs) => (answerer.address(), logs),
+            Server::Nodes(cluster) => (cluster.sip(), cluster.logs()),
+        };
+        let limit = Duration::from_secs(u64::from(calls / rate)) + SLACK;
+        let sipp = Sipp { rate, calls, hold: HOLD, limit, ..Sipp::caller(Scenario::Caller, remote) };
+        let report = sipp.start(logs, name).finish();
+        assert_eq!(
+            report.successful,
+            u64::from(calls),
+            "calls failed, so there is nothing to measure: {report}"
+        );
+        report
+    }
+
+    /// CPU time of each process so far.
+    fn cpu(&self) -> Vec<Duration> {
+        let pids = match self {
+            Server::Sipp(answerer, _) => vec![answerer.pid()],
+            Server::Nodes(cluster) => cluster.nodes().iter().map(|node| node.process.pid()).collect(),
+        };
+        pids.into_iter().map(|pid| cpu_time(pid).expect("the server runs")).collect()
+    }
+}
