@@ -58,9 +58,9 @@ fn one_clear_line_for_a_taken_name() {
 
     let status = second.process.wait_exit(LIMIT);
     assert!(!status.success(), "{status}");
-    let said = second.process.log().lines_with("n1");
-    let said: Vec<_> = said.iter().filter(|line| line.contains("name")).collect();
+    let said = second.process.log().lines_with("the name n1 is taken");
     assert_eq!(said.len(), 1, "{}", second.process.log().tail());
+    assert!(said[0].contains(&first.cluster.to_string()), "it says by whom: {}", said[0]);
     // The one that was there first goes on.
     assert!(first.process.stats().is_ok(), "{}", first.process.log().tail());
 }

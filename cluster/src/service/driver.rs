@@ -244,7 +244,7 @@ impl Driver {
                 }
                 Effect::Activated { shard, epoch, lost, items } => {
                     self.shared.set_owned(shard, true);
-                    self.shared.set_owners(&[shard], |_| Some(epoch.node.clone()));
+                    self.shared.set_owners(&[shard], |_| Some((epoch.node.clone(), epoch.boot)));
                     self.host.activated(shard, &epoch, lost.as_ref(), items);
                 }
                 Effect::Retired { shard } => {
@@ -296,9 +296,9 @@ fn confirm(host: &dyn Host, confirmed: &mut Vec<Confirmation>) {
     }
 }
 
-fn owner(engine: &Engine, shard: Shard) -> Option<NodeId> {
+fn owner(engine: &Engine, shard: Shard) -> Option<(NodeId, u64)> {
     let epoch = engine.owner(shard);
-    (!epoch.is_unclaimed()).then(|| epoch.node.clone())
+    (!epoch.is_unclaimed()).then(|| (epoch.node.clone(), epoch.boot))
 }
 
 /// The shards whose epoch a frame may raise.

@@ -107,7 +107,7 @@ impl Cluster {
         self.0.shared.owns(shard)
     }
 
-    /// Who owns `shard`, by the epoch last seen; may have died since.
+    /// Who owns `shard`, by the epoch last seen; `None` while that very process is not alive.
     pub fn owner(&self, shard: Shard) -> Option<NodeId> {
         self.0.shared.owner(shard)
     }

@@ -19,13 +19,17 @@ pub(super) enum Stage {
     Stopped,
 }
 
+/// A node and its boot.
+pub(super) type Owner = (NodeId, u64);
+
 /// Read by any thread, written by the cluster thread.
 pub(super) struct Shared {
     pub(super) commits: CommitQueue,
     pub(super) refusals: Refusals,
     view: RwLock<Arc<View>>,
     owned: Box<[AtomicBool]>,
-    owners: RwLock<Box<[Option<NodeId>]>>,
+    /// The owner each epoch names, and which process of that name.
+    owners: RwLock<Box<[Option<Owner>]>>,
     stage: watch::Sender<Stage>,
     stage_blocking: (Mutex<Stage>, Condvar),
 }
@@ -66,18 +70,16 @@ impl Shared {
         Shard::all().filter(|shard| self.owned[usize::from(shard.0)].swap(false, Ordering::AcqRel)).collect()
     }
 
+    /// The owner by the epoch last seen, if that very process is alive.
     pub(super) fn owner(&self, shard: Shard) -> Option<NodeId> {
-        self.owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(usize::from(shard.0))
-            .cloned()
-            .flatten()
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let (owner, boot) = owners.get(usize::from(shard.0))?.as_ref()?;
+        self.view().is_alive(owner, *boot).then(|| owner.clone())
     }
 
     /// Takes over the owners as `current` tells them; the lock is taken for writing only if one differs.
-    pub(super) fn set_owners(&self, shards: &[Shard], current: impl Fn(Shard) -> Option<NodeId>) {
-        let differing: Vec<(usize, Option<NodeId>)> = {
+    pub(super) fn set_owners(&self, shards: &[Shard], current: impl Fn(Shard) -> Option<Owner>) {
+        let differing: Vec<(usize, Option<Owner>)> = {
             let known = self.owners.read().unwrap_or_else(PoisonError::into_inner);
             let entry = |shard: &Shard| (usize::from(shard.0), current(*shard));
             shards
@@ -131,6 +133,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::{Member, Phase, Role};
 
     fn shared() -> Shared {
         Shared::new(View::new("n1".parse().unwrap(), [], false))
@@ -149,9 +152,21 @@ mod tests {
     fn the_owner_table_follows_the_engine() {
         let shared = shared();
         let n2: NodeId = "n2".parse().unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let member = Member {
+            id: n2.clone(),
+            boot: 7,
+            role: Role::Node,
+            phase: Phase::Up,
+            cluster: address,
+            service: address,
+            zone: String::new(),
+        };
+        shared.set_view(Arc::new(View::new("n1".parse().unwrap(), [member], true)));
         assert_eq!(shared.owner(Shard(3)), None);
-        shared.set_owners(&[Shard(3), Shard(4)], |shard| (shard.0 == 3).then(|| n2.clone()));
-        assert_eq!((shared.owner(Shard(3)), shared.owner(Shard(4))), (Some(n2), None));
+        let boot = |shard: Shard| if shard.0 == 3 { 7 } else { 6 };
+        shared.set_owners(&[Shard(3), Shard(4)], |shard| Some((n2.clone(), boot(shard))));
+        assert_eq!((shared.owner(Shard(3)), shared.owner(Shard(4))), (Some(n2), None), "an earlier process is dead");
         shared.set_owners(&[Shard(3)], |_| None);
         assert_eq!(shared.owner(Shard(3)), None);
     }

@@ -107,6 +107,9 @@ impl Balancer {
         let me = config.advertise.unwrap_or(config.sip);
         let lanes_wanted =
             config.lanes.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        // The lanes share the port, and would as readily share it with another process that was started by mistake.
+        let probe = std::net::UdpSocket::bind(config.sip);
+        drop(probe.map_err(|error| StartError::Bind { addr: config.sip, error })?);
         let (stop, stopped) = watch::channel(false);
         let mut lanes = Vec::with_capacity(lanes_wanted);
         for index in 0..lanes_wanted {

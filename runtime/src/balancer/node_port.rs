@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use holdline_cluster::id::Shard;
 use holdline_sip::Timestamp;
 use holdline_sip::transport::BUFFER_BYTES;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
@@ -97,20 +98,31 @@ impl Drop for NodePort {
 }
 
 /// Waits for errors, and for what a node sends back to this port.
-async fn listen(lane: Weak<std::sync::Mutex<Lane>>, socket: Arc<UdpSocket>, node: SocketAddr, slot: usize) {
-    let mut buffer = Vec::new();
-    while socket.readable().await.is_ok() {
-        buffer.resize(BUFFER_BYTES, 0);
-        let received = socket.try_recv(&mut buffer);
+async fn listen(lane: Weak<Mutex<Lane>>, socket: Arc<UdpSocket>, node: SocketAddr, slot: usize) {
+    while let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await {
         let Some(lane) = lane.upgrade() else { return };
-        match received {
+        if ready.is_error() && is_refused(&socket) {
+            lock(&lane).handle_refused(&lane, node, slot);
+        }
+        if !ready.is_readable() {
+            continue;
+        }
+        // What comes here is rare: no 64 KiB per port are kept for it.
+        let mut buffer = vec![0; BUFFER_BYTES];
+        match socket.try_recv(&mut buffer) {
             Ok(length) => lock(&lane).handle_stray(&lane, Bytes::copy_from_slice(&buffer[..length]), node),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 lock(&lane).handle_refused(&lane, node, slot);
             }
             Err(_) => {}
         }
-        // Errors are rare: no 64 KiB per port are kept for them.
-        buffer = Vec::new();
     }
+}
+
+/// Takes the socket's pending error; whether it is a refusal.
+fn is_refused(socket: &UdpSocket) -> bool {
+    let error = socket.take_error();
+    // No operation waits for errors, so nothing else would tell tokio that this one is seen.
+    let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    matches!(error, Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -40,16 +40,39 @@ pub(super) struct Entry<A> {
 pub(super) enum Slot<A> {
     /// Only bytes.
     Passive,
-    /// Its actor is being started; these inputs wait for it.
-    Starting(Vec<Input>),
+    /// Its actor is being started with the first input; these wait for it. It may be done with the first before we hear that it runs.
+    Starting { waiting: Vec<Input>, depth: u32 },
     /// Its actor runs; `depth` inputs are on their way to it or in work.
     Active { actor: A, depth: u32 },
+}
+
+impl<A> Slot<A> {
+    /// The actor starts with one input, and these are next.
+    pub(super) fn starting(waiting: Vec<Input>) -> Self {
+        let depth = 1 + waiting.len() as u32;
+        Self::Starting { waiting, depth }
+    }
+
+    /// Inputs that are not done.
+    pub(super) fn depth(&self) -> u32 {
+        match self {
+            Self::Passive => 0,
+            Self::Starting { depth, .. } | Self::Active { depth, .. } => *depth,
+        }
+    }
+
+    /// One input is done.
+    pub(super) fn done(&mut self) {
+        if let Self::Starting { depth, .. } | Self::Active { depth, .. } = self {
+            *depth = depth.saturating_sub(1);
+        }
+    }
 }
 
 impl<A> Entry<A> {
     pub(super) fn new(life: u64, now: Timestamp) -> Self {
         Self {
-            slot: Slot::Starting(Vec::new()),
+            slot: Slot::starting(Vec::new()),
             life,
             version: 0,
             snapshot: Bytes::new(),

@@ -7,6 +7,7 @@ use holdline_sip::transaction::{self, ServerTransactionId};
 use holdline_sip::wire::{HeaderName, Message, Method, Request, Response, StatusCode};
 use holdline_sip::{Flow, Timestamp};
 
+use super::shards::Early;
 use super::{Effect, Lane, Sender};
 use crate::recovery::address;
 use crate::step::Input;
@@ -14,37 +15,34 @@ use crate::step::Input;
 impl<A: Clone> Lane<A> {
     /// Passes a message whose shard is ours; one of another's is sent on or held, and is not passed.
     ///
-    /// An INVITE that makes a dialog is ours as long as we own any shard of this lane: it is placed in one of those.
+    /// An INVITE that makes a dialog is also ours when a live node owns its shard but we own another: it is placed there,
+    /// without a hop. While nobody owns its shard it waits, for the dialog may exist already, on its way to us.
     pub(super) fn gatekeep(&mut self, now: Timestamp, message: &Message, flow: Flow, hopped: bool) -> Option<()> {
         let shard = match message {
-            Message::Request(request) => match self.key_of_request(request) {
-                Some(key) => key.shard(),
+            Message::Request(request) => match (self.key_of_request(request), request.to_tag()) {
+                (Some(key), _) => key.shard(),
                 // A tag that is not ours: the dialog is nobody's here, so 481 is for us to say.
-                None if request.to_tag().is_some() => return Some(()),
-                None => {
-                    let shard = self.shard_of_call_id(request.call_id());
-                    match self.owned_shard_near(shard) {
-                        Some(_) => return Some(()),
-                        None => shard,
-                    }
-                }
+                (None, Some(_)) => return Some(()),
+                (None, None) if *request.method() == Method::Invite && self.absorbs(request, flow) => return None,
+                (None, None) => self.shard_of_call_id(request.call_id()),
             },
             Message::Response(response) => match response.from_tag().and_then(|tag| self.config.tags.parse(tag)) {
                 Some(key) => key.shard(),
                 None => return Some(()),
             },
         };
-        if self.ownership.owns(shard) {
+        if self.owns(shard) {
             return Some(());
         }
-        match self.ownership.owner(shard).filter(|_| !hopped) {
-            Some(owner) => {
+        let by_call_id = matches!(message, Message::Request(request) if request.to_tag().is_none());
+        match self.ownership.owner(shard) {
+            Some(_) if by_call_id && self.owned_shard_near(shard).is_some() => return Some(()),
+            Some(owner) if !hopped => {
                 let forward = Forward { datagram: message.as_bytes().clone(), source: Some(address(flow)) };
                 let relay = Relay { body: Some(relay::Body::Forward(forward)) };
                 self.effects.push_back(Effect::Relay { to: owner, relay });
             }
-            None if !self.shards.hold(now, shard, message.clone(), flow) => self.counts.dropped += 1,
-            None => {}
+            _ => self.hold(now, shard, Early::Message(message.clone(), flow)),
         }
         None
     }
@@ -127,12 +125,8 @@ impl<A: Clone> Lane<A> {
         }
     }
 
-    /// RFC 3261 §13.3.1, and an INVITE whose 2xx a dead node sent: it gets that 2xx again, not a second dialog.
+    /// RFC 3261 §13.3.1.
     fn invite(&mut self, now: Timestamp, id: ServerTransactionId, request: Request, flow: Flow) {
-        if let Some(answer) = self.shards.answer_of(&request, &self.directory) {
-            self.answer(now, &id, answer);
-            return;
-        }
         let shard = self.shard_of_call_id(request.call_id());
         let Some(shard) = self.owned_shard_near(shard) else {
             return self.refuse(now, &id, &request, StatusCode::SERVICE_UNAVAILABLE);
@@ -212,6 +206,6 @@ impl<A: Clone> Lane<A> {
     pub(super) fn owned_shard_near(&self, shard: Shard) -> Option<Shard> {
         let (lanes, lane) = (self.config.lanes, self.config.lane);
         let around = (shard.0..SHARDS).chain(0..shard.0).map(Shard);
-        around.filter(|shard| shard.0 % lanes == lane).find(|shard| self.ownership.owns(*shard))
+        around.filter(|shard| shard.0 % lanes == lane).find(|shard| self.owns(*shard))
     }
 }

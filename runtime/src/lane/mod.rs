@@ -31,7 +31,7 @@ pub use self::effect::Effect;
 
 use self::deadlines::Deadlines;
 use self::directory::{Directory, Entry, Slot};
-use self::shards::Shards;
+use self::shards::{Early, Shards};
 use crate::commit::Gate;
 use crate::limits;
 use crate::recovery::snapshot;
@@ -155,6 +155,7 @@ impl<A: Clone> Lane<A> {
             capacity: limits::TRANSACTIONS_PER_LANE_MAX,
             hash_seed: [rng.random(), rng.random()],
         });
+        let shards = Shards::new(config.durability.is_none());
         Self {
             config,
             ownership,
@@ -165,7 +166,7 @@ impl<A: Clone> Lane<A> {
             idle: VecDeque::new(),
             invites: HashMap::new(),
             calls: HashMap::new(),
-            shards: Shards::default(),
+            shards,
             rng,
             lives: 0,
             counts: Counts::default(),
@@ -200,11 +201,12 @@ impl<A: Clone> Lane<A> {
             self.effects.push_back(Effect::Stop { actor });
             return;
         };
-        let Slot::Starting(inputs) = std::mem::replace(&mut entry.slot, Slot::Passive) else {
+        let Slot::Starting { waiting, depth } = std::mem::replace(&mut entry.slot, Slot::Passive) else {
             return;
         };
-        entry.slot = Slot::Active { actor: actor.clone(), depth: 1 + inputs.len() as u32 };
-        self.effects.extend(inputs.into_iter().map(|input| Effect::Deliver { actor: actor.clone(), input }));
+        entry.slot = Slot::Active { actor: actor.clone(), depth };
+        self.effects.extend(waiting.into_iter().map(|input| Effect::Deliver { actor: actor.clone(), input }));
+        self.bury(key);
     }
 
     /// The actor that [`Effect::Spawn`] asked for cannot run, since the application's data cannot be read.
@@ -232,7 +234,10 @@ impl<A: Clone> Lane<A> {
 
     /// An application, here or on another node, uses the dialog. An unknown one is answered at once.
     pub fn handle_input(&mut self, now: Timestamp, key: Key, input: Input) {
-        self.deliver(now, key, input);
+        match self.owns(key.shard()) {
+            true => self.deliver(now, key, input),
+            false => self.hold(now, key.shard(), Early::Input(key, input)),
+        }
     }
 
     /// Places a call: the dialog exists from now on under the returned id, its INVITE is on the way.
@@ -279,7 +284,7 @@ impl<A: Clone> Lane<A> {
         }
         self.passivate(now);
         self.recover_some(now);
-        self.shards.drop_expired(now, &mut self.counts.dropped);
+        self.drop_held(now);
         let directory = &self.directory;
         self.deadlines.compact(directory.len(), |at, key| {
             directory.get(&key).is_some_and(|entry| entry.deadline == Some(at))
@@ -333,13 +338,16 @@ impl<A: Clone> Lane<A> {
             return;
         };
         match &mut entry.slot {
-            Slot::Active { actor, depth } if *depth < limits::DIALOG_DEPTH_MAX => {
+            Slot::Passive => self.activate(now, key, input),
+            slot if slot.depth() >= limits::DIALOG_DEPTH_MAX => self.counts.dropped += 1,
+            Slot::Active { actor, depth } => {
                 *depth += 1;
                 self.effects.push_back(Effect::Deliver { actor: actor.clone(), input });
             }
-            Slot::Starting(inputs) if inputs.len() < limits::DIALOG_DEPTH_MAX as usize => inputs.push(input),
-            Slot::Active { .. } | Slot::Starting(_) => self.counts.dropped += 1,
-            Slot::Passive => self.activate(now, key, input),
+            Slot::Starting { waiting, depth } => {
+                *depth += 1;
+                waiting.push(input);
+            }
         }
     }
 
@@ -368,7 +376,7 @@ impl<A: Clone> Lane<A> {
             None => (input, Vec::new()),
         };
         self.counts.recovered += u64::from(!then.is_empty());
-        entry.slot = Slot::Starting(then.into_iter().filter(|input| !matches!(input, Input::Recover)).collect());
+        entry.slot = Slot::starting(then.into_iter().filter(|input| !matches!(input, Input::Recover)).collect());
         self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input: first });
     }
 

@@ -7,7 +7,7 @@ use holdline_cluster::id::Key;
 use holdline_sip::wire::{Host, Method, Request, Uri};
 use holdline_sip::{Flow, Timestamp};
 
-use super::directory::Slot;
+use super::directory::{Entry, Slot};
 use super::{Effect, Lane, Sender};
 use crate::step::{NewVersion, Outcome, Send};
 
@@ -18,9 +18,7 @@ impl<A: Clone> Lane<A> {
         self.effects.extend(replies.into_iter().map(|(to, reply)| Effect::Reply { to, reply }));
         // Retired, or given up, while the step ran: the new owner decides what is sent.
         let Some(entry) = self.directory.get_mut(&key).filter(|entry| entry.life == life) else { return };
-        if let Slot::Active { depth, .. } = &mut entry.slot {
-            *depth = depth.saturating_sub(1);
-        }
+        entry.slot.done();
         entry.touched = now;
         entry.busy = busy;
         entry.ended = ended;
@@ -80,11 +78,11 @@ impl<A: Clone> Lane<A> {
     }
 
     /// Removes a dialog that is over once everything it said has left.
-    fn bury(&mut self, key: Key) {
-        let over = self.directory.get(&key).is_some_and(|entry| {
-            entry.ended && !matches!(entry.slot, Slot::Active { depth: 1.., .. } | Slot::Starting(_))
-        });
-        if !over || self.gate.is_waiting(key) {
+    pub(super) fn bury(&mut self, key: Key) {
+        let over = |entry: &Entry<A>| {
+            entry.ended && entry.slot.depth() == 0 && !matches!(entry.slot, Slot::Starting { .. })
+        };
+        if !self.directory.get(&key).is_some_and(over) || self.gate.is_waiting(key) {
             return;
         }
         self.calls.remove(&key);

@@ -1,81 +1,143 @@
 //! Shards that come and go: dialogs taken over, shards retired, requests held for a shard about to be ours.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use holdline_cluster::engine::Stored;
 use holdline_cluster::id::{Key, NodeId, Shard};
-use holdline_sip::wire::{Message, Request, Response};
+use holdline_sip::wire::{Message, Method, Request};
 use holdline_sip::{Flow, Timestamp};
 
-use super::directory::{Directory, Entry, Slot};
+use super::directory::{Entry, Slot};
 use super::{Effect, Lane};
 use crate::limits;
-use crate::recovery::snapshot;
+use crate::recovery::snapshot::{self, Repeated};
 use crate::step::Input;
 
 /// What a lane knows of shards beside its dialogs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shards {
+    /// Shards whose dialogs are here; `None` for a node alone. The cluster says a little earlier that a shard is ours than
+    /// its dialogs arrive: until then nobody is told that there is no such dialog.
+    active: Option<HashSet<Shard>>,
     held: VecDeque<Held>,
     /// Dialogs taken over whose `on_recovered` is still to run.
     recovering: VecDeque<Key>,
-    /// Dialogs taken over that have no ACK yet, by what their INVITE looks like.
-    unacked: HashMap<(String, String), Key>,
+    /// Dialogs taken over, by Call-ID and the peer's tag, for as long as their INVITE may come again.
+    taken_over: HashMap<u64, Key>,
+    forget: VecDeque<(Timestamp, u64)>,
 }
 
 #[derive(Debug)]
 struct Held {
     until: Timestamp,
     shard: Shard,
-    message: Message,
-    flow: Flow,
+    early: Early,
+}
+
+/// Something for a shard that is about to be ours.
+#[derive(Debug)]
+pub(super) enum Early {
+    Message(Message, Flow),
+    Input(Key, Input),
 }
 
 impl Shards {
-    /// Keeps a message for a shard that is about to be ours. False: the bound is reached.
-    #[must_use]
-    pub(super) fn hold(&mut self, now: Timestamp, shard: Shard, message: Message, flow: Flow) -> bool {
-        let room = self.held.len() < limits::HELD_REQUESTS_MAX;
-        if room {
-            self.held.push_back(Held { until: now + limits::HELD_REQUEST_TTL, shard, message, flow });
+    pub(super) fn new(alone: bool) -> Self {
+        Self {
+            active: (!alone).then(HashSet::new),
+            held: VecDeque::new(),
+            recovering: VecDeque::new(),
+            taken_over: HashMap::new(),
+            forget: VecDeque::new(),
         }
-        room
+    }
+
+    fn is_active(&self, shard: Shard) -> bool {
+        self.active.as_ref().is_none_or(|active| active.contains(&shard))
     }
 
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    pub(super) fn drop_expired(&mut self, now: Timestamp, dropped: &mut u64) {
-        while self.held.front().is_some_and(|held| held.until <= now) {
-            self.held.pop_front();
-            *dropped += 1;
-        }
-    }
-
     pub(super) fn next(&self) -> Option<Timestamp> {
         let recovering = (!self.recovering.is_empty()).then_some(Timestamp::ZERO);
-        recovering.or_else(|| self.held.front().map(|held| held.until))
-    }
-
-    /// The 2xx that a dead node sent for this very INVITE, if its dialog was taken over and still lacks its ACK.
-    pub(super) fn answer_of<A>(&mut self, invite: &Request, directory: &Directory<A>) -> Option<Response> {
-        if self.unacked.is_empty() {
-            return None;
-        }
-        let name = (invite.call_id().to_owned(), invite.from_tag()?.to_owned());
-        let entry = directory.get(self.unacked.get(&name)?);
-        let answer = entry.and_then(|entry| snapshot::unacked_answer(&entry.snapshot));
-        if answer.is_none() {
-            self.unacked.remove(&name);
-        }
-        answer
+        let held = self.held.front().map(|held| held.until);
+        let forget = self.forget.front().map(|(at, _)| *at);
+        [recovering, held, forget].into_iter().flatten().min()
     }
 }
 
 impl<A: Clone> Lane<A> {
+    /// The shard is ours, and its dialogs are here.
+    pub(super) fn owns(&self, shard: Shard) -> bool {
+        self.ownership.owns(shard) && self.shards.is_active(shard)
+    }
+
+    /// Keeps something for a shard that is about to be ours; above the bound it is dropped.
+    pub(super) fn hold(&mut self, now: Timestamp, shard: Shard, early: Early) {
+        if self.shards.held.len() < limits::HELD_REQUESTS_MAX {
+            self.shards.held.push_back(Held { until: now + limits::HELD_REQUEST_TTL, shard, early });
+        } else {
+            self.drop_early(early);
+        }
+    }
+
+    /// Drops what was held for too long. An INVITE whose shard nobody claimed in that time is placed in one of ours.
+    pub(super) fn drop_held(&mut self, now: Timestamp) {
+        while self.shards.held.front().is_some_and(|held| held.until <= now) {
+            let Some(held) = self.shards.held.pop_front() else { break };
+            match held.early {
+                Early::Message(message, flow) if makes_dialog(&message) && self.owned_shard_near(held.shard).is_some() => {
+                    self.transactions.handle_message(now, message, flow);
+                    self.pump_transactions(now);
+                }
+                early => self.drop_early(early),
+            }
+        }
+        while self.shards.forget.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, name)) = self.shards.forget.pop_front() {
+                self.shards.taken_over.remove(&name);
+            }
+        }
+    }
+
+    /// True for an INVITE that a dead node's dialog was made by: it must make no second one. Its 2xx goes out again if it has
+    /// no ACK yet; else it is absorbed, as its transaction would have (RFC 6026 §8.7).
+    pub(super) fn absorbs(&mut self, invite: &Request, flow: Flow) -> bool {
+        if self.shards.taken_over.is_empty() {
+            return false;
+        }
+        let name = self.name(invite.call_id(), invite.from_tag().unwrap_or_default());
+        let entry = self.shards.taken_over.get(&name).and_then(|key| self.directory.get(key));
+        match entry.map(|entry| snapshot::repeated(&entry.snapshot, invite)) {
+            None | Some(Repeated::No) => false,
+            Some(Repeated::Settled) => true,
+            Some(Repeated::Unacked(answer)) => {
+                self.transmit(flow, answer);
+                true
+            }
+        }
+    }
+
+    /// A dialog by what its INVITE says of it; two of the same name are told apart by [`snapshot::repeated`].
+    fn name(&self, call_id: &str, tag: &str) -> u64 {
+        self.config.tags.branch_hash(&[call_id.as_bytes(), tag.as_bytes()])
+    }
+
+    /// A SIP client sends it again, an application is told.
+    fn drop_early(&mut self, early: Early) {
+        self.counts.dropped += 1;
+        if let Early::Input(_, input) = early {
+            self.effects.extend(input.unknown_dialog());
+        }
+    }
+
     /// This node owns the shard from now on: its dialogs are passive here, and `on_recovered` will run for each.
     pub fn handle_activated(&mut self, now: Timestamp, shard: Shard, lost: Option<&NodeId>, items: Vec<Stored>) {
+        if let Some(active) = &mut self.shards.active {
+            active.insert(shard);
+        }
         for item in items {
             self.adopt(now, lost, item);
         }
@@ -84,6 +146,9 @@ impl<A: Clone> Lane<A> {
 
     /// The shard is another node's: its actors stop, what waits for a confirmation here is never sent.
     pub fn handle_retired(&mut self, shard: Shard) {
+        if let Some(active) = &mut self.shards.active {
+            active.remove(&shard);
+        }
         let keys: Vec<Key> = self.directory.keys().filter(|key| key.shard() == shard).copied().collect();
         for key in keys {
             self.gate.retire(key);
@@ -126,14 +191,13 @@ impl<A: Clone> Lane<A> {
             entry.recovered_from = lost.cloned();
             self.counts.taken_over += u64::from(lost.is_some());
             entry.deadline = peek.timer;
+            let name = self.name(&peek.call_id, &peek.remote_tag);
+            self.shards.taken_over.insert(name, key);
+            self.shards.forget.push_back((now + limits::TOMBSTONE_TTL, name));
             // A dialog in the middle of something goes on at once, the quiet ones in the background.
-            match peek.unacked_invite {
-                Some(name) => {
-                    self.shards.unacked.insert(name, key);
-                    self.shards.recovering.push_front(key);
-                }
-                None if peek.urgent => self.shards.recovering.push_front(key),
-                None => self.shards.recovering.push_back(key),
+            match peek.urgent {
+                true => self.shards.recovering.push_front(key),
+                false => self.shards.recovering.push_back(key),
             }
         }
         if let Some(at) = entry.deadline {
@@ -143,11 +207,19 @@ impl<A: Clone> Lane<A> {
     }
 
     fn release_held(&mut self, now: Timestamp, shard: Shard) {
-        let (free, held) = std::mem::take(&mut self.shards.held).into_iter().partition(|held| held.shard == shard);
+        let (free, held): (VecDeque<_>, _) =
+            std::mem::take(&mut self.shards.held).into_iter().partition(|held| held.shard == shard);
         self.shards.held = held;
-        let free: VecDeque<Held> = free;
-        for Held { message, flow, .. } in free {
-            self.handle_message(now, message, flow, true);
+        for held in free {
+            match held.early {
+                Early::Message(message, flow) => self.handle_message(now, message, flow, true),
+                Early::Input(key, input) => self.handle_input(now, key, input),
+            }
         }
     }
+}
+
+/// An INVITE without a To tag.
+fn makes_dialog(message: &Message) -> bool {
+    matches!(message, Message::Request(request) if *request.method() == Method::Invite && request.to_tag().is_none())
 }

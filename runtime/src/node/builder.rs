@@ -172,7 +172,11 @@ impl<H: DialogHandler> NodeBuilder<H> {
             None => std::thread::available_parallelism().map_or(1, usize::from).min(LANES_MAX),
         };
         let key = self.key.transpose()?;
-        let tags = TagKey::of_cluster(key.as_ref());
+        // A node alone takes nobody's tags for its own.
+        let tags = match self.join {
+            Some(_) => TagKey::of_cluster(key.as_ref()),
+            None => TagKey::new(&rand::random()),
+        };
         let (runtimes, sockets): (Vec<_>, Vec<_>) = bind(address, lanes)?.into_iter().unzip();
         let local = sockets[0].local_addr();
         let contact = format!("sip:{}", self.advertise.unwrap_or_else(|| local.to_string()));
@@ -243,6 +247,8 @@ impl<H: DialogHandler> NodeBuilder<H> {
 
 /// One runtime and one socket per lane, all on the same port: the kernel spreads flows over them.
 fn bind(mut address: SocketAddr, lanes: usize) -> Result<Vec<(Runtime, UdpTransport)>, StartError> {
+    // Sockets that share a port would share it with another process too: the port must be free.
+    drop(std::net::UdpSocket::bind(address).map_err(|error| StartError::Bind { address, error })?);
     let mut bound = Vec::with_capacity(lanes);
     for _ in 0..lanes {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;

@@ -173,7 +173,7 @@ impl<H: DialogHandler> Node<H> {
             if cluster.owns(key.shard()) {
                 break self.use_here(key, command, call.id);
             }
-            let owner = cluster.owner(key.shard()).filter(|owner| self.sees(owner));
+            let owner = cluster.owner(key.shard()).filter(|owner| owner != self.name());
             if let Some(owner) = owner {
                 let relayed = holdline_protos::v1::Call {
                     id: call.id,
@@ -199,10 +199,6 @@ impl<H: DialogHandler> Node<H> {
             call::Command::Message(message) => Input::Message { message, reply },
         };
         self.0.shared.lane_of(key.shard()).inbox().push(News::Input { key, input });
-    }
-
-    fn sees(&self, node: &NodeId) -> bool {
-        node != self.name() && self.view().is_some_and(|view| view.get(node).is_some())
     }
 
     fn view(&self) -> Option<Arc<View>> {

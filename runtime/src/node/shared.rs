@@ -193,7 +193,6 @@ impl Ownership for Clustered {
 
     fn owner(&self, shard: Shard) -> Option<NodeId> {
         let cluster = self.0.get()?;
-        let view = cluster.view();
-        cluster.owner(shard).filter(|owner| owner != view.me() && view.get(owner).is_some())
+        cluster.owner(shard).filter(|owner| *owner != cluster.me().id)
     }
 }

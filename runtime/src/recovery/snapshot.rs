@@ -7,7 +7,7 @@ use bytes::Bytes;
 use holdline_cluster::id::Key;
 use holdline_protos::v1;
 use holdline_sip::dialog::{self, Body, Dialog, DialogId, Ended, Role, State};
-use holdline_sip::wire::{Message, Method, Response, StatusCode};
+use holdline_sip::wire::{Method, Request, StatusCode};
 use holdline_sip::{Ingress, Timestamp};
 use prost::Message as _;
 
@@ -56,9 +56,10 @@ pub(crate) fn restore(
 /// What a new owner must know of a dialog before it starts its actor.
 #[derive(Debug, Default)]
 pub(crate) struct Peek {
-    /// Call-ID and the caller's tag, if the 2xx has no ACK yet.
-    pub(crate) unacked_invite: Option<(String, String)>,
-    /// Something is under way: a BYE, a re-INVITE.
+    /// Call-ID and the peer's tag.
+    pub(crate) call_id: String,
+    pub(crate) remote_tag: String,
+    /// Something is under way: a 2xx without its ACK, a BYE, a re-INVITE.
     pub(crate) urgent: bool,
     /// The next timer of the application.
     pub(crate) timer: Option<Timestamp>,
@@ -69,18 +70,37 @@ pub(crate) fn peek(bytes: &Bytes) -> Result<Peek, Error> {
     let snapshot = v1::Snapshot::decode(bytes.clone())?;
     let dialog = snapshot.dialog.ok_or(Error::Field("dialog"))?;
     Ok(Peek {
-        urgent: dialog.closing.is_some() || dialog.retry.is_some() || dialog.bye_wanted.is_some(),
-        unacked_invite: dialog.unacked.map(|_| (dialog.call_id, dialog.remote_tag)),
+        urgent: dialog.unacked.is_some() || dialog.closing.is_some() || dialog.retry.is_some(),
+        call_id: dialog.call_id,
+        remote_tag: dialog.remote_tag,
         timer: snapshot.timers.iter().map(|timer| at(timer.at_ms)).min(),
     })
 }
 
-/// The 2xx that still has no ACK.
-pub(crate) fn unacked_answer(bytes: &Bytes) -> Option<Response> {
-    let unacked = v1::Snapshot::decode(bytes.clone()).ok()?.dialog?.unacked?;
-    match Message::parse(unacked.response).ok()? {
-        Message::Response(response) => Some(response),
-        Message::Request(_) => None,
+/// What an INVITE without our tag is to a dialog that was taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// Another INVITE.
+    No,
+    /// The one that made the dialog; this 2xx of it has no ACK yet.
+    Unacked(Bytes),
+    /// The one that made the dialog, long answered.
+    Settled,
+}
+
+/// Whether `invite` made the dialog (RFC 3261 §17.2.3: its transaction died with another node).
+pub(crate) fn repeated(bytes: &Bytes, invite: &Request) -> Repeated {
+    let dialog = v1::Snapshot::decode(bytes.clone()).ok().and_then(|snapshot| snapshot.dialog);
+    let made_by = |dialog: &v1::Dialog| {
+        dialog.role() == v1::DialogRole::Uas
+            && dialog.call_id == invite.call_id()
+            && dialog.remote_tag == invite.from_tag().unwrap_or_default()
+            && dialog.invite_cseq == invite.cseq().number
+    };
+    match dialog.filter(made_by) {
+        None => Repeated::No,
+        Some(v1::Dialog { unacked: Some(unacked), .. }) => Repeated::Unacked(unacked.response),
+        Some(_) => Repeated::Settled,
     }
 }
 
@@ -303,4 +323,112 @@ fn ms(at: Duration) -> u64 {
 
 fn at(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_millis(1_700_000_000_123);
+
+    /// Every field set to something that is not its default.
+    fn everything() -> dialog::Snapshot {
+        let id: DialogId = "c1;local=ours;remote=theirs".parse().unwrap();
+        let config = Arc::new(dialog::Config::default());
+        let call = dialog::Call {
+            to_uri: "sip:bob@192.0.2.7".into(),
+            from_uri: "sip:ann@192.0.2.9".into(),
+            ..Default::default()
+        };
+        let session = Body::sdp("v=0\r\n");
+        dialog::Snapshot {
+            id,
+            state: State::Closing,
+            remote_target: "sip:bob@192.0.2.8;transport=udp".into(),
+            route_set: vec!["<sip:192.0.2.1;lr>".into(), "<sip:192.0.2.2;lr>".into()],
+            branch_prefix: "prefix".into(),
+            local_cseq: 7,
+            invite_cseq: 3,
+            remote_cseq: Some(0),
+            remote_answered: true,
+            confirmed: true,
+            ended: Some(Ended::Failed(StatusCode::BUSY_HERE)),
+            unacked: Some(dialog::Unacked {
+                cseq: 4,
+                branch: "z9hG4bKu".into(),
+                response: Bytes::from_static(b"SIP/2.0 200 OK\r\n\r\n"),
+                flow: holdline_sip::Flow::udp("[2001:db8::9]:5062".parse().unwrap()),
+                next_at: NOW,
+                interval: Duration::from_millis(500),
+                give_up_at: NOW * 2,
+            }),
+            client_invite: Some(dialog::ClientInvite {
+                cseq: 5,
+                body: Some(session.clone()),
+                retried: true,
+                cancelled: true,
+            }),
+            awaiting_ack: Some(6),
+            acked: Some(dialog::AckedBody { cseq: 2, body: session.clone(), forget_at: NOW }),
+            invite_deadline: Some(NOW),
+            retry: Some(dialog::Retry { at: NOW, body: Some(session) }),
+            closing: Some(dialog::Closing { cseq: 8, why: Ended::NoAck, give_up_at: NOW }),
+            bye_wanted: Some(dialog::ByeWanted { reason: Some("Q.850;cause=16".into()) }),
+            last_answer: Some(dialog::LastAnswer {
+                cseq: 9,
+                method: Method::Info,
+                branch: "z9hG4bKa".into(),
+                response: Bytes::from_static(b"SIP/2.0 200 OK\r\n\r\n"),
+                forget_at: NOW,
+            }),
+            forks: vec![dialog::Fork { tag: "other".into(), bye_cseq: 10, forget_at: NOW }],
+            ..Dialog::uac(NOW, &config, call).unwrap().to_snapshot()
+        }
+    }
+
+    #[test]
+    fn every_field_survives_the_way_through_bytes() {
+        let core_before = everything();
+        let timers = Timers::from(vec![("answer".to_owned(), NOW)]);
+        let bytes = encode(&core_before, Some(&()), &timers);
+        let read = v1::Snapshot::decode(bytes).unwrap();
+        let core_after = core(read.dialog.unwrap()).unwrap();
+        assert_eq!(format!("{core_after:#?}"), format!("{core_before:#?}"));
+        assert_eq!((read.timers[0].name.as_str(), read.timers[0].at_ms), ("answer", ms(NOW)));
+    }
+
+    #[test]
+    fn every_end_survives_the_way_through_bytes() {
+        let all = [
+            Ended::RemoteBye,
+            Ended::LocalBye,
+            Ended::Cancelled,
+            Ended::Rejected(StatusCode::BUSY_HERE),
+            Ended::Failed(StatusCode::DECLINE),
+            Ended::NoAck,
+            Ended::Timeout,
+        ];
+        for why in all {
+            assert_eq!(core_ended(ended(why)).unwrap(), why);
+        }
+    }
+
+    #[test]
+    fn a_peek_says_what_cannot_wait() {
+        let bytes = encode(&everything(), None::<&()>, &Timers::from(vec![("t".to_owned(), NOW)]));
+        let peek = peek(&bytes).unwrap();
+        assert_eq!((peek.call_id.as_str(), peek.remote_tag.as_str()), ("c1", "theirs"));
+        assert!(peek.urgent);
+        assert_eq!(peek.timer, Some(NOW));
+    }
+
+    #[test]
+    fn what_is_no_snapshot_names_what_is_wrong_with_it() {
+        let config = Arc::new(dialog::Config::default());
+        let key = Key { placement: 0, id: 0 };
+        let read = |bytes: &'static [u8]| restore(NOW, &config, key, &Bytes::from_static(bytes), true).unwrap_err();
+        assert_eq!(read(b"").to_string(), "its field dialog is missing or out of range");
+        assert_eq!(read(&[0x0a, 0x00]).to_string(), "its field role is missing or out of range");
+        assert!(read(b"\xff\xff").to_string().starts_with("it is no snapshot"));
+    }
 }

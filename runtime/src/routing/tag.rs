@@ -156,7 +156,7 @@ mod tests {
     fn golden_tags_branches_and_placements() {
         let key = Key { placement: 0xbeef, id: 0x0123_4567_89ab_cdef };
         assert_eq!(tags().tag(key), "dpxpasgrlhrgv4332hwc");
-        assert_eq!(tags().branch_prefix(0xbeef), "GOLDEN");
+        assert_eq!(tags().branch_prefix(0xbeef), "hlx3xr7jsa");
         assert_eq!(tags().placement_of_call_id("a84b4c76e66710@pc33.example.com"), 28_754);
     }
 

@@ -1,7 +1,7 @@
 //! One run of each measurement.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdline_integration::harness::{
     Cluster, LogDirectory, Scenario, Sipp, SippReport, SippRun, cpu_time, resident_bytes, wait_for,
@@ -15,6 +15,9 @@ use super::target::Target;
 const HOLD: Duration = Duration::from_millis(100);
 /// How much longer than its calls take a run may last.
 const SLACK: Duration = Duration::from_secs(30);
+
+/// Longer than the 32 s timers of ended transactions and the idle time before a dialog is kept as bytes.
+const REST: Duration = Duration::from_secs(90);
 
 /// What callers do.
 #[derive(Clone, Copy, Debug)]
@@ -86,33 +89,49 @@ pub(crate) struct Memory {
     pub(crate) owner_bytes: f64,
     /// Bytes for each of them on the node that holds the copies.
     pub(crate) replica_bytes: Option<f64>,
+    /// Resident bytes of each node before the first of them.
+    pub(crate) idle_bytes: Vec<f64>,
 }
 
 /// Fresh nodes that hold `held` idle dialogs, after their transactions are over: what each dialog has added.
 pub(crate) fn memory_per_dialog(target: Target, held: u32) -> Memory {
     let cluster = target.cluster().expect("memory is measured of nodes");
-    let resident = || -> Vec<f64> {
-        let pids = cluster.nodes().iter().map(|node| node.process.pid());
-        pids.map(|pid| resident_bytes(pid).expect("the node runs") as f64).collect()
-    };
-    let before = resident();
-    let sipp = Sipp {
-        rate: 1_000,
-        calls: held,
-        hold: Duration::from_secs(600),
-        limit: Duration::from_secs(600),
-        ..Sipp::caller(Scenario::Caller, cluster.sip())
-    };
-    let _callers = sipp.start(cluster.logs(), "sipp");
+    let caller = Sipp { rate: 1_000, ..Sipp::caller(Scenario::Caller, cluster.sip()) };
+    // What the start left over goes back to the system with the first work: some 16 MB that would hide as many bytes of dialogs.
+    Sipp { calls: 100, ..caller.clone() }.start(cluster.logs(), "warm-up").finish();
+    cluster.wait_at_rest(REST);
+    let idle_bytes = settled_memory(&cluster);
+
+    let hold = Duration::from_secs(600);
+    let callers = Sipp { calls: held, hold, limit: hold, ..caller }.start(cluster.logs(), "held");
     let ramp = Duration::from_secs(u64::from(held) / 1_000);
-    wait_for("idle dialogs", ramp + Duration::from_secs(90), || {
+    wait_for("idle dialogs", ramp + REST, || {
         let stats = cluster.stats(0);
         let idle = stats.dialogs == u64::from(held) && stats.transactions == 0 && stats.active == 0;
         if idle { Ok(()) } else { Err(format!("{stats:?}")) }
     });
+    let full = settled_memory(&cluster);
+    drop(callers);
     let each: Vec<f64> =
-        before.iter().zip(resident()).map(|(before, after)| (after - before) / f64::from(held)).collect();
-    Memory { held, owner_bytes: each[0], replica_bytes: each.get(1).copied() }
+        idle_bytes.iter().zip(full).map(|(idle, full)| (full - idle) / f64::from(held)).collect();
+    Memory { held, owner_bytes: each[0], replica_bytes: each.get(1).copied(), idle_bytes }
+}
+
+/// Resident bytes of each node, once they change by less than 1 % in a second.
+fn settled_memory(cluster: &Cluster) -> Vec<f64> {
+    let resident = || -> Vec<f64> {
+        let pids = cluster.nodes().iter().map(|node| node.process.pid());
+        pids.map(|pid| resident_bytes(pid).expect("the node runs") as f64).collect()
+    };
+    let (mut since, mut seen) = (Instant::now(), resident());
+    wait_for("steady memory", REST, || {
+        let now = resident();
+        if now.iter().zip(&seen).any(|(now, seen)| (now - seen).abs() > seen * 0.01) {
+            (since, seen) = (Instant::now(), now);
+        }
+        if since.elapsed() >= Duration::from_secs(1) { Ok(()) } else { Err(format!("{seen:?} bytes")) }
+    });
+    resident()
 }
 
 /// The server processes of one run.

@@ -171,7 +171,12 @@ mod tests {
 
     #[test]
     fn a_missed_goal_is_said() {
-        let memory = Memory { held: 20_000, owner_bytes: 2_600.0, replica_bytes: Some(900.0) };
+        let memory = Memory {
+            held: 20_000,
+            owner_bytes: 2_600.0,
+            replica_bytes: Some(900.0),
+            idle_bytes: vec![3e7, 2e7],
+        };
         let report = Report {
             rate: 1_000,
             calls: 10_000,
