@@ -52,7 +52,13 @@ impl Call {
         self
     }
 
-    pub(crate) fn into_core(self, contact: &str, call_id: String, local_tag: String, branch: String) -> dialog::Call {
+    pub(crate) fn into_core(
+        self,
+        contact: &str,
+        call_id: String,
+        local_tag: String,
+        branch: String,
+    ) -> dialog::Call {
         let mut core = self.core;
         if core.from_uri.is_empty() {
             contact.clone_into(&mut core.from_uri);

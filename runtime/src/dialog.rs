@@ -82,9 +82,9 @@ impl<'a, H: DialogHandler> Dialog<'a, H> {
 
     /// A final response to the INVITE that is no 2xx: 300..=699.
     pub fn reject(&mut self, status: u16) -> Result {
-        let status = StatusCode::new(status)
-            .filter(|status| status.code() >= 300)
-            .ok_or_else(|| HandlerError::new(format!("reject({status}): a status from 300 to 699 is needed")))?;
+        let status = StatusCode::new(status).filter(|status| status.code() >= 300).ok_or_else(|| {
+            HandlerError::new(format!("reject({status}): a status from 300 to 699 is needed"))
+        })?;
         Ok(self.core.reject(self.now, status, &[])?)
     }
 
@@ -95,8 +95,9 @@ impl<'a, H: DialogHandler> Dialog<'a, H> {
 
     /// Answers the request that `on_request` was called for.
     pub fn respond(&mut self, status: u16, body: impl Into<Option<Body>>) -> Result {
-        let status = StatusCode::new(status)
-            .ok_or_else(|| HandlerError::new(format!("respond({status}): a status from 100 to 699 is needed")))?;
+        let status = StatusCode::new(status).ok_or_else(|| {
+            HandlerError::new(format!("respond({status}): a status from 100 to 699 is needed"))
+        })?;
         Ok(self.core.accept_request(self.now, status, &[], body.into().as_ref())?)
     }
 
@@ -156,7 +157,8 @@ impl Timers {
     }
 
     pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<String> {
-        let due = self.0.iter().enumerate().filter(|(_, (_, at))| *at <= now).min_by_key(|(_, (_, at))| *at)?.0;
+        let due =
+            self.0.iter().enumerate().filter(|(_, (_, at))| *at <= now).min_by_key(|(_, (_, at))| *at)?.0;
         Some(self.0.remove(due).0)
     }
 

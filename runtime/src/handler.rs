@@ -20,7 +20,8 @@ impl<T: prost::Message + Default + 'static> DialogData for T {}
 ///
 /// A callback runs inside a *step*: the verbs it calls on [`Dialog`] only record. What they record leaves when the
 /// callback has returned and the dialog's new version is as durable as the node promises
-/// ([`Durability`](crate::Durability)). A callback that fails or panics leaves the dialog as it was before the step.
+/// ([`Durability`](crate::Durability)). One that panics leaves the dialog as it was before the step. One that returns an error
+/// is logged and what it recorded stays; a caller without a final response gets a 500.
 ///
 /// Callbacks of one dialog never overlap and come in the order of its messages. One that blocks stalls its core.
 ///
@@ -67,7 +68,7 @@ pub trait DialogHandler: Sized + Send + Sync + 'static {
     }
 
     /// A request inside the dialog that is not BYE: answer it with [`Dialog::respond`]. Unanswered, a re-INVITE gets 488
-    /// and the session stays as it is (RFC 3261 §14.2); anything else gets 501.
+    /// and the session stays as it is (RFC 3261 §14.2), OPTIONS 200, another known method 405, an unknown one 501.
     fn on_request(
         &self,
         _dialog: &mut Dialog<'_, Self>,

@@ -18,9 +18,20 @@ pub const CALLS_PENDING_MAX: usize = 16_384;
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Dialogs recovered in the background per tick and lane: 20,000 a second at a 20 ms tick.
 pub const RECOVERIES_PER_TICK: usize = 400;
+/// A clock that stood still for longer than this says that the process was paused: shorter than any death is detected without
+/// link evidence (OWNERSHIP rule 8).
+pub const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// After a pause a lane says nothing for this long: links come back in it, and tell of shards that went to others.
+pub const FENCE: Duration = Duration::from_millis(800);
+/// Host names being looked up at once, per lane; the requests that wait are a peer's choice.
+pub const LOOKUPS_MAX: usize = 256;
+/// A host name that is not found in this time has no address: a request waits for it.
+pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 /// The tick of a lane's deadlines: the grain of every SIP timer here.
 pub const TICK: Duration = Duration::from_millis(20);
 /// Application timers of one dialog.
 pub const TIMERS_PER_DIALOG_MAX: usize = 32;
+/// A dialog whose actor failed is woken again after this long: what it had to do is not forgotten, and does not spin.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A terminated dialog taken over from a dead node answers retransmitted requests this long: 64·T1 (RFC 3261 §17.1.2.2).
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(32);

@@ -225,7 +225,8 @@ impl<H: DialogHandler> DialogState<H> {
 
     /// One step.
     pub async fn step(&mut self, handler: &H, now: Timestamp, input: Input) -> Outcome {
-        let mut step = Step { handler, state: self, now, invite: None, sends: Vec::new(), replies: Vec::new() };
+        let mut step =
+            Step { handler, state: self, now, invite: None, sends: Vec::new(), replies: Vec::new() };
         step.take(input).await;
         step.pump().await;
         step.fire_timers().await;
@@ -293,7 +294,9 @@ impl<H: DialogHandler> Step<'_, H> {
         match input {
             Input::Invite(request) => self.invite = Some(request),
             Input::Start | Input::Recover => {}
-            Input::Request { transaction, request, flow } => core.handle_request(now, transaction, &request, flow),
+            Input::Request { transaction, request, flow } => {
+                core.handle_request(now, transaction, &request, flow)
+            }
             Input::Ack(request) => core.handle_ack(now, &request),
             Input::Cancel { transaction, request } => core.handle_cancel(now, transaction, &request),
             Input::Response(response) => core.handle_response(now, &response),
@@ -360,8 +363,18 @@ impl<H: DialogHandler> Step<'_, H> {
                 let done = handler.on_established(&mut dialog).await;
                 self.noted("on_established", done);
             }
-            Event::Reinvite { tx, request } => self.request(tx, request, StatusCode::NOT_ACCEPTABLE_HERE).await,
-            Event::Request { tx, request } => self.request(tx, request, StatusCode::NOT_IMPLEMENTED).await,
+            Event::Reinvite { tx, request } => {
+                self.request(tx, request, StatusCode::NOT_ACCEPTABLE_HERE).await
+            }
+            Event::Request { tx, request } => {
+                // RFC 3261 §8.2.1 and §11.2: a known method is not allowed here, an unknown one not implemented.
+                let otherwise = match request.method() {
+                    Method::Options => StatusCode::OK,
+                    Method::Ext(_) => StatusCode::NOT_IMPLEMENTED,
+                    _ => StatusCode::METHOD_NOT_ALLOWED,
+                };
+                self.request(tx, request, otherwise).await;
+            }
             Event::Ended(why) => {
                 self.state.timers.clear();
                 let (handler, mut dialog) = self.dialog();

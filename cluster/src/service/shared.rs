@@ -166,7 +166,11 @@ mod tests {
         assert_eq!(shared.owner(Shard(3)), None);
         let boot = |shard: Shard| if shard.0 == 3 { 7 } else { 6 };
         shared.set_owners(&[Shard(3), Shard(4)], |shard| Some((n2.clone(), boot(shard))));
-        assert_eq!((shared.owner(Shard(3)), shared.owner(Shard(4))), (Some(n2), None), "an earlier process is dead");
+        assert_eq!(
+            (shared.owner(Shard(3)), shared.owner(Shard(4))),
+            (Some(n2), None),
+            "an earlier process is dead"
+        );
         shared.set_owners(&[Shard(3)], |_| None);
         assert_eq!(shared.owner(Shard(3)), None);
     }

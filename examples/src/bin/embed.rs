@@ -76,10 +76,8 @@ fn failure(error: UseError) -> Failure {
 async fn main() -> std::result::Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,ractor=warn").init();
     let node = Node::builder(Phone).udp("127.0.0.1:5070".parse()?).start().await?;
-    let app = Router::new()
-        .route("/calls", post(place))
-        .route("/calls/{id}", get(status))
-        .with_state(node.clone());
+    let app =
+        Router::new().route("/calls", post(place)).route("/calls/{id}", get(status)).with_state(node.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     println!("SIP at {}, HTTP at {}", node.local_addr(), listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;

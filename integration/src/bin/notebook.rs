@@ -118,7 +118,7 @@ async fn answer(
 ) -> std::result::Result<String, Failure> {
     let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
     Ok(match command {
-        "stats" => stats(node),
+        "stats" => format!("stats {}", node.stats()),
         "invite" => format!("dialog {}", node.invite(Call::to(argument).sdp("v=0\r\n")).await?.id()),
         "info" => {
             node.dialog(&argument.parse::<DialogId>()?)?.tell(&SendInfo {}).await?;
@@ -134,24 +134,4 @@ async fn answer(
         }
         _ => format!("error no command {command:?}"),
     })
-}
-
-fn stats(node: &Node<Notebook>) -> String {
-    let stats = node.stats();
-    let (lanes, cluster) = (stats.lanes, stats.cluster.unwrap_or_default());
-    format!(
-        "stats dialogs={} active={} passive={} transactions={} snapshots={} timers={} owned={} members={} unprotected={} \
-         taken_over={} recovered={}",
-        lanes.dialogs,
-        lanes.active,
-        lanes.dialogs.saturating_sub(lanes.active),
-        lanes.transactions,
-        cluster.engine.items,
-        lanes.timers,
-        cluster.engine.owned,
-        stats.members,
-        cluster.engine.unprotected,
-        lanes.taken_over,
-        lanes.recovered,
-    )
 }

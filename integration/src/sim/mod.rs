@@ -5,6 +5,7 @@
 //! core. What is simulated is what lies between them: clocks, sockets, links, and the deaths of nodes.
 
 mod agent;
+mod balancer;
 mod endpoint;
 mod node;
 mod plan;

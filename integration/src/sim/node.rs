@@ -10,6 +10,7 @@ use holdline_cluster::Timestamp;
 use holdline_cluster::engine::{self, Durability, Engine};
 use holdline_cluster::id::{NodeId, Shard};
 use holdline_cluster::membership::{self, Membership};
+use holdline_cluster::placement;
 use holdline_cluster::view::{Member, Phase, Role, View};
 
 use super::agent::Called;
@@ -46,6 +47,12 @@ impl Ownership for Window {
         let epoch = owned.engine.owner(shard);
         let other = epoch.node != *owned.view.me() && owned.view.is_alive(&epoch.node, epoch.boot);
         other.then(|| epoch.node.clone())
+    }
+
+    fn is_near(&self, shard: Shard) -> bool {
+        let owned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = placement::order(shard, &owned.view);
+        order.iter().take(2).any(|member| member.id == *owned.view.me())
     }
 }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdline::balancer::{self, Proxy, Routes};
 use holdline::lane::Alone;
 use holdline_cluster::Timestamp;
 use holdline_cluster::engine;
 use holdline_cluster::id::NodeId;
-use holdline_cluster::membership::{self, Membership};
+use holdline_cluster::membership;
 use holdline_cluster::view::{Role, View};
 use holdline_protos::v1::{Frame, Relay, relay};
 use holdline_sip::wire::{Message, peek};
@@ -20,7 +19,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::agent::Calling;
-use super::endpoint::{Endpoint, Out, tags};
+use super::balancer::Balancer;
+use super::endpoint::{Endpoint, Out};
 use super::node::{Node, member};
 use super::plan::{Fault, Plan};
 use super::verdict::{Books, Verdict};
@@ -53,14 +53,6 @@ pub(super) struct World<'a> {
     books: Books,
 }
 
-struct Balancer {
-    address: SocketAddr,
-    gossip: SocketAddr,
-    membership: Membership,
-    proxy: Proxy,
-    wake: Option<Timestamp>,
-}
-
 /// A process: a node's index, and its boot.
 type Process = (usize, u64);
 
@@ -69,6 +61,7 @@ enum Event {
     Crash(usize),
     Place(u32),
     Sip { from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    Refused(SocketAddr),
     Gossip { to: SocketAddr, payload: Bytes },
     Frame { from: Process, to: Process, frame: Frame },
     Relay { from: Process, to: Process, relay: Relay },
@@ -82,15 +75,7 @@ enum Event {
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let observer = member("lb", START.as_millis() as u64, 100, Role::Observer);
-        let (address, gossip) = (observer.service, observer.cluster);
-        let balancer = Balancer {
-            address,
-            gossip,
-            membership: Membership::new(START, membership::Config::new(observer, rng.random())),
-            proxy: Proxy::new(address, address, tags()),
-            wake: None,
-        };
+        let balancer = Balancer::new(START, rng.random());
         let home = SocketAddr::from(([10, 0, 1, 1], 5060));
         let talk = Duration::from_millis(rng.random_range(2_000..6_000));
         let caller = Endpoint::new(home, home, Calling { talk }, Arc::new(Alone), None, rng.random());
@@ -187,6 +172,7 @@ impl<'a> World<'a> {
             Event::Crash(index) => self.crash(index),
             Event::Place(call) => self.place(call),
             Event::Sip { from, to, bytes } => self.sip(from, to, bytes),
+            Event::Refused(node) => self.refused(node),
             Event::Gossip { to, payload } => self.gossip(to, &payload),
             Event::Frame { from, to, frame } => {
                 let Some(peer) = self.alive(from).map(|node| node.name.clone()) else { return };
@@ -252,8 +238,10 @@ impl<'a> World<'a> {
 
     fn sip(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
         if to == self.balancer.address {
-            let effect = self.balancer.proxy.handle_datagram(self.now, bytes, from);
-            return self.balanced(effect);
+            if let Some((next, bytes)) = self.balancer.handle_datagram(self.now, bytes, from) {
+                self.transmit(to, next, bytes);
+            }
+            return;
         }
         let Ok(message) = Message::parse(bytes) else { return };
         let flow = Flow { transport: Transport::Udp, remote: from, ingress: Ingress::default() };
@@ -269,16 +257,16 @@ impl<'a> World<'a> {
                 node.endpoint.lane.handle_message(now, message, flow, false);
             }
             self.settle(index);
+        } else if from == self.balancer.address {
+            let after = self.latency();
+            self.after(after, Event::Refused(to));
         }
     }
 
-    fn balanced(&mut self, effect: balancer::Effect) {
-        match effect {
-            balancer::Effect::ToNode { node, bytes, .. } | balancer::Effect::Transmit { to: node, bytes } => {
-                self.transmit(self.balancer.address, node, bytes);
-            }
-            // Every address of a run is a number.
-            balancer::Effect::Resolve { .. } | balancer::Effect::Drop(_) => {}
+    /// A datagram of the balancer came to a machine where nobody listens any more.
+    fn refused(&mut self, node: SocketAddr) {
+        for (heir, bytes) in self.balancer.handle_refused(self.now, node) {
+            self.transmit(self.balancer.address, heir, bytes);
         }
     }
 
@@ -450,7 +438,7 @@ impl<'a> World<'a> {
                 }
                 engine::Effect::Retired { shard } => {
                     if let Some(node) = &mut self.nodes[index] {
-                        node.endpoint.lane.handle_retired(shard);
+                        node.endpoint.lane.handle_retired(now, &[shard].into());
                     }
                 }
                 engine::Effect::Notice(_) => {}
@@ -497,14 +485,8 @@ impl<'a> World<'a> {
     }
 
     fn settle_balancer(&mut self) {
-        while let Some(effect) = self.balancer.membership.poll_effect() {
-            match effect {
-                membership::Effect::Send { to, payload } => self.send_gossip(to, payload),
-                membership::Effect::View(view) => {
-                    self.balancer.proxy.handle_view(Arc::new(Routes::of(&view)))
-                }
-                _ => {}
-            }
+        while let Some((to, payload)) = self.balancer.poll_gossip() {
+            self.send_gossip(to, payload);
         }
         let next =
             self.balancer.membership.poll_timeout().map(|at| at.max(self.now + Duration::from_micros(100)));

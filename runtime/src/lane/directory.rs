@@ -31,6 +31,8 @@ pub(super) struct Entry<A> {
     pub(super) busy: bool,
     /// Taken over from this node, and `on_recovered` has not run yet.
     pub(super) recovered_from: Option<NodeId>,
+    /// Its next life starts as a takeover: none has made a step here yet.
+    pub(super) takeover: bool,
     /// Over: stays until what it said last has left, or as a tombstone until its deadline.
     pub(super) ended: bool,
 }
@@ -81,6 +83,7 @@ impl<A> Entry<A> {
             watched: false,
             busy: false,
             recovered_from: None,
+            takeover: false,
             ended: false,
         }
     }
@@ -92,7 +95,10 @@ impl<A> Entry<A> {
 
     /// True when the actor may be stopped: nothing is on its way to it and the snapshot is all there is to it.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.slot, Slot::Active { depth: 0, .. }) && !self.snapshot.is_empty() && !self.busy && !self.ended
+        matches!(self.slot, Slot::Active { depth: 0, .. })
+            && !self.snapshot.is_empty()
+            && !self.busy
+            && !self.ended
     }
 }
 

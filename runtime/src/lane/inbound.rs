@@ -15,36 +15,54 @@ use crate::step::Input;
 impl<A: Clone> Lane<A> {
     /// Passes a message whose shard is ours; one of another's is sent on or held, and is not passed.
     ///
-    /// An INVITE that makes a dialog is also ours when a live node owns its shard but we own another: it is placed there,
-    /// without a hop. While nobody owns its shard it waits, for the dialog may exist already, on its way to us.
-    pub(super) fn gatekeep(&mut self, now: Timestamp, message: &Message, flow: Flow, hopped: bool) -> Option<()> {
+    /// An INVITE that makes a dialog may also be placed in another shard of ours, which saves the hop; but not if a balancer
+    /// may have sent it here in place of a node that died: the dialog may exist already, on its way to us.
+    pub(super) fn gatekeep(
+        &mut self,
+        now: Timestamp,
+        message: &Message,
+        flow: Flow,
+        hopped: bool,
+    ) -> Option<()> {
         let shard = match message {
             Message::Request(request) => match (self.key_of_request(request), request.to_tag()) {
                 (Some(key), _) => key.shard(),
                 // A tag that is not ours: the dialog is nobody's here, so 481 is for us to say.
                 (None, Some(_)) => return Some(()),
-                (None, None) if *request.method() == Method::Invite && self.absorbs(request, flow) => return None,
+                (None, None) if *request.method() == Method::Invite && self.absorbs(request, flow) => {
+                    return None;
+                }
                 (None, None) => self.shard_of_call_id(request.call_id()),
             },
-            Message::Response(response) => match response.from_tag().and_then(|tag| self.config.tags.parse(tag)) {
-                Some(key) => key.shard(),
-                None => return Some(()),
-            },
+            Message::Response(response) => {
+                match response.from_tag().and_then(|tag| self.config.tags.parse(tag)) {
+                    Some(key) => key.shard(),
+                    None => return Some(()),
+                }
+            }
         };
         if self.owns(shard) {
             return Some(());
         }
         let by_call_id = matches!(message, Message::Request(request) if request.to_tag().is_none());
         match self.ownership.owner(shard) {
-            Some(_) if by_call_id && self.owned_shard_near(shard).is_some() => return Some(()),
+            Some(_) if by_call_id && self.is_ours_to_place(shard) => return Some(()),
             Some(owner) if !hopped => {
                 let forward = Forward { datagram: message.as_bytes().clone(), source: Some(address(flow)) };
                 let relay = Relay { body: Some(relay::Body::Forward(forward)) };
                 self.effects.push_back(Effect::Relay { to: owner, relay });
+                // The owner may be dead and we its heir, not told yet: then the shard, when it comes, finds this here.
+                if self.ownership.is_near(shard) {
+                    self.hold(now, shard, Early::Copy(message.clone(), flow));
+                }
             }
             _ => self.hold(now, shard, Early::Message(message.clone(), flow)),
         }
         None
+    }
+
+    fn is_ours_to_place(&self, shard: Shard) -> bool {
+        !self.ownership.is_near(shard) && self.owned_shard_near(shard).is_some()
     }
 
     /// Takes up what the transactions have to say.
@@ -146,11 +164,17 @@ impl<A: Clone> Lane<A> {
     }
 
     /// RFC 3261 §9.2.
-    fn cancel(&mut self, now: Timestamp, invite: &ServerTransactionId, cancel: ServerTransactionId, request: Request) {
+    fn cancel(
+        &mut self,
+        now: Timestamp,
+        invite: &ServerTransactionId,
+        cancel: ServerTransactionId,
+        request: Request,
+    ) {
         match self.invites.get(invite) {
             Some((key, _)) => {
                 let key = *key;
-                 self.deliver(now, key, Input::Cancel { transaction: cancel, request });
+                self.deliver(now, key, Input::Cancel { transaction: cancel, request });
             }
             // Its INVITE has a final response: the CANCEL has no effect but is answered.
             None => {

@@ -7,6 +7,7 @@
 mod deadlines;
 mod directory;
 mod effect;
+mod fence;
 mod inbound;
 mod outbound;
 mod shards;
@@ -24,13 +25,14 @@ use holdline_sip::dialog;
 use holdline_sip::transaction::{self, ClientTransactionId, ServerTransactionId, Transactions};
 use holdline_sip::wire::{Message, Method, Request};
 use holdline_sip::{Flow, Timestamp};
-use rand::{RngExt, SeedableRng};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 pub use self::effect::Effect;
 
 use self::deadlines::Deadlines;
 use self::directory::{Directory, Entry, Slot};
+use self::fence::Fence;
 use self::shards::{Early, Shards};
 use crate::commit::Gate;
 use crate::limits;
@@ -44,6 +46,9 @@ pub trait Ownership: Send + Sync {
     fn owns(&self, shard: Shard) -> bool;
     /// The live node, other than this one, that owns the shard.
     fn owner(&self, shard: Shard) -> Option<NodeId>;
+    /// True if the shard's requests may come here although another node owns it: placement has this node first or second, and
+    /// that is where balancers send them.
+    fn is_near(&self, shard: Shard) -> bool;
 }
 
 /// A node alone: it owns everything.
@@ -57,6 +62,10 @@ impl Ownership for Alone {
 
     fn owner(&self, _: Shard) -> Option<NodeId> {
         None
+    }
+
+    fn is_near(&self, _: Shard) -> bool {
+        true
     }
 }
 
@@ -140,6 +149,7 @@ pub struct Lane<A> {
     /// Our own INVITEs without a final response, for CANCEL.
     calls: HashMap<Key, ClientTransactionId>,
     shards: Shards,
+    fence: Fence,
     rng: StdRng,
     lives: u64,
     counts: Counts,
@@ -167,17 +177,12 @@ impl<A: Clone> Lane<A> {
             invites: HashMap::new(),
             calls: HashMap::new(),
             shards,
+            fence: Fence::default(),
             rng,
             lives: 0,
             counts: Counts::default(),
             effects: VecDeque::new(),
         }
-    }
-
-    /// The lane, of `lanes`, that a message belongs to: by our tag in it, else by its Call-ID.
-    #[must_use]
-    pub fn of(shard: Shard, lanes: u16) -> u16 {
-        shard.0 % lanes
     }
 
     /// A message came in. `hopped`: another node sent it on to us, so it is not sent on again.
@@ -201,6 +206,10 @@ impl<A: Clone> Lane<A> {
             self.effects.push_back(Effect::Stop { actor });
             return;
         };
+        if !matches!(entry.slot, Slot::Starting { .. }) {
+            self.effects.push_back(Effect::Stop { actor });
+            return;
+        }
         let Slot::Starting { waiting, depth } = std::mem::replace(&mut entry.slot, Slot::Passive) else {
             return;
         };
@@ -221,7 +230,9 @@ impl<A: Clone> Lane<A> {
     /// The actor failed: the dialog goes back to its last snapshot, or is gone if it was early.
     pub fn failed(&mut self, now: Timestamp, is: impl Fn(&A) -> bool) {
         let of = |entry: &Entry<A>| matches!(&entry.slot, Slot::Active { actor, .. } if is(actor));
-        let Some(key) = self.directory.iter().find(|(_, entry)| of(entry)).map(|(key, _)| *key) else { return };
+        let Some(key) = self.directory.iter().find(|(_, entry)| of(entry)).map(|(key, _)| *key) else {
+            return;
+        };
         let Some(entry) = self.directory.get_mut(&key) else { return };
         if entry.snapshot.is_empty() {
             self.directory.remove(&key);
@@ -229,6 +240,10 @@ impl<A: Clone> Lane<A> {
         } else {
             entry.slot = Slot::Passive;
             entry.busy = false;
+            // What was due or under way is taken up again, a little later in case it fails again.
+            let at = now + limits::AFTER_FAILURE;
+            entry.deadline = Some(at);
+            self.deadlines.push(at, key);
         }
     }
 
@@ -277,6 +292,10 @@ impl<A: Clone> Lane<A> {
 
     /// Fires what is due: transaction timers, dialog deadlines, passivation, recovery in the background, held requests.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.lower_fence(now);
+        if self.fence.is_up() {
+            return;
+        }
         self.transactions.handle_timeout(now);
         self.pump_transactions(now);
         while let Some((at, key)) = self.deadlines.pop_due(now) {
@@ -355,7 +374,7 @@ impl<A: Clone> Lane<A> {
     fn activate(&mut self, now: Timestamp, key: Key, input: Input) {
         let Some(entry) = self.directory.get_mut(&key) else { return };
         let lost = entry.recovered_from.take();
-        let restored = snapshot::restore(now, &self.config.dialog, key, &entry.snapshot, lost.is_some());
+        let restored = snapshot::restore(now, &self.config.dialog, key, &entry.snapshot, entry.takeover);
         let mut birth = match restored {
             Ok(birth) => birth,
             Err(error) => {
@@ -376,7 +395,8 @@ impl<A: Clone> Lane<A> {
             None => (input, Vec::new()),
         };
         self.counts.recovered += u64::from(!then.is_empty());
-        entry.slot = Slot::starting(then.into_iter().filter(|input| !matches!(input, Input::Recover)).collect());
+        entry.slot =
+            Slot::starting(then.into_iter().filter(|input| !matches!(input, Input::Recover)).collect());
         self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input: first });
     }
 
@@ -384,7 +404,15 @@ impl<A: Clone> Lane<A> {
     fn born(&mut self, now: Timestamp, key: Key, core: dialog::Dialog, input: Input) {
         self.lives += 1;
         self.directory.insert(key, Entry::new(self.lives, now));
-        let birth = Birth { core, key, life: self.lives, version: 0, last: Bytes::new(), data: None, timers: Vec::new() };
+        let birth = Birth {
+            core,
+            key,
+            life: self.lives,
+            version: 0,
+            last: Bytes::new(),
+            data: None,
+            timers: Vec::new(),
+        };
         self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input });
     }
 

@@ -21,6 +21,7 @@ impl<A: Clone> Lane<A> {
         entry.slot.done();
         entry.touched = now;
         entry.busy = busy;
+        entry.takeover = false;
         entry.ended = ended;
         if entry.deadline != deadline {
             entry.deadline = deadline;
@@ -30,6 +31,12 @@ impl<A: Clone> Lane<A> {
         }
         let number = version.as_ref().map(|version| version.number);
         let wait_for = version.and_then(|version| self.commit(now, key, version));
+        // Behind the fence nothing leaves, not even what waits for no version.
+        let newest = self.directory.get(&key).map_or(0, |entry| entry.version);
+        let wait_for = match wait_for {
+            None if self.fence.keeps(key, newest) => Some(newest),
+            wait_for => wait_for,
+        };
         let free = self.gate.admit(key, wait_for, sends);
         self.send(now, key, free);
         // Nobody confirms for a node alone.
@@ -41,6 +48,9 @@ impl<A: Clone> Lane<A> {
 
     /// `version` of the dialog is as durable as promised.
     pub fn handle_confirmed(&mut self, now: Timestamp, key: Key, version: u64) {
+        if self.fence.keeps(key, version) {
+            return;
+        }
         let free = self.gate.confirm(key, version);
         if !free.is_empty() {
             self.send(now, key, free);
@@ -49,7 +59,14 @@ impl<A: Clone> Lane<A> {
     }
 
     /// The target of [`Effect::Resolve`] was looked up; `None` if the name has no address.
-    pub fn handle_resolved(&mut self, now: Timestamp, key: Key, request: Request, ack: bool, target: Option<SocketAddr>) {
+    pub fn handle_resolved(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        request: Request,
+        ack: bool,
+        target: Option<SocketAddr>,
+    ) {
         match target {
             Some(target) if ack => self.transmit(Flow::udp(target), request.as_bytes().clone()),
             Some(target) => self.start_client(now, key, request, Flow::udp(target)),
@@ -70,7 +87,13 @@ impl<A: Clone> Lane<A> {
             }
         }
         let durability = self.config.durability?;
-        self.effects.push_back(Effect::Commit(Commit { key, version: number, terminated, body: replica, durability }));
+        self.effects.push_back(Effect::Commit(Commit {
+            key,
+            version: number,
+            terminated,
+            body: replica,
+            durability,
+        }));
         match durability {
             Durability::Async => None,
             Durability::Acked | Durability::All => Some(number),

@@ -38,6 +38,8 @@ struct Held {
 #[derive(Debug)]
 pub(super) enum Early {
     Message(Message, Flow),
+    /// Sent on to a live owner as well.
+    Copy(Message, Flow),
     Input(Key, Input),
 }
 
@@ -71,7 +73,7 @@ impl Shards {
 impl<A: Clone> Lane<A> {
     /// The shard is ours, and its dialogs are here.
     pub(super) fn owns(&self, shard: Shard) -> bool {
-        self.ownership.owns(shard) && self.shards.is_active(shard)
+        !self.fence.is_up() && self.ownership.owns(shard) && self.shards.is_active(shard)
     }
 
     /// Keeps something for a shard that is about to be ours; above the bound it is dropped.
@@ -88,7 +90,9 @@ impl<A: Clone> Lane<A> {
         while self.shards.held.front().is_some_and(|held| held.until <= now) {
             let Some(held) = self.shards.held.pop_front() else { break };
             match held.early {
-                Early::Message(message, flow) if makes_dialog(&message) && self.owned_shard_near(held.shard).is_some() => {
+                Early::Message(message, flow)
+                    if makes_dialog(&message) && self.owned_shard_near(held.shard).is_some() =>
+                {
                     self.transactions.handle_message(now, message, flow);
                     self.pump_transactions(now);
                 }
@@ -127,14 +131,22 @@ impl<A: Clone> Lane<A> {
 
     /// A SIP client sends it again, an application is told.
     fn drop_early(&mut self, early: Early) {
-        self.counts.dropped += 1;
-        if let Early::Input(_, input) = early {
-            self.effects.extend(input.unknown_dialog());
+        match early {
+            Early::Copy(..) => return,
+            Early::Message(..) => {}
+            Early::Input(_, input) => self.effects.extend(input.unknown_dialog()),
         }
+        self.counts.dropped += 1;
     }
 
     /// This node owns the shard from now on: its dialogs are passive here, and `on_recovered` will run for each.
-    pub fn handle_activated(&mut self, now: Timestamp, shard: Shard, lost: Option<&NodeId>, items: Vec<Stored>) {
+    pub fn handle_activated(
+        &mut self,
+        now: Timestamp,
+        shard: Shard,
+        lost: Option<&NodeId>,
+        items: Vec<Stored>,
+    ) {
         if let Some(active) = &mut self.shards.active {
             active.insert(shard);
         }
@@ -144,19 +156,30 @@ impl<A: Clone> Lane<A> {
         self.release_held(now, shard);
     }
 
-    /// The shard is another node's: its actors stop, what waits for a confirmation here is never sent.
-    pub fn handle_retired(&mut self, shard: Shard) {
+    /// These shards are other nodes': their actors stop, what waits for a confirmation here is never sent.
+    pub fn handle_retired(&mut self, now: Timestamp, shards: &HashSet<Shard>) {
         if let Some(active) = &mut self.shards.active {
-            active.remove(&shard);
+            active.retain(|shard| !shards.contains(shard));
         }
-        let keys: Vec<Key> = self.directory.keys().filter(|key| key.shard() == shard).copied().collect();
+        self.fence.retire(|shard| shards.contains(&shard));
+        let keys: Vec<Key> =
+            self.directory.keys().filter(|key| shards.contains(&key.shard())).copied().collect();
         for key in keys {
-            self.gate.retire(key);
-            self.calls.remove(&key);
-            self.invites.retain(|_, (of, _)| *of != key);
-            if let Some(Slot::Active { actor, .. }) = self.directory.remove(&key).map(|entry| entry.slot) {
-                self.effects.push_back(Effect::Stop { actor });
+            // A call that only rang here is nowhere else: nobody but us can tell its caller.
+            if self.directory.get(&key).is_some_and(|entry| entry.snapshot.is_empty()) {
+                self.refuse_invite_of(now, key);
             }
+            self.forget(key);
+        }
+        self.invites.retain(|_, (of, _)| !shards.contains(&of.shard()));
+    }
+
+    /// Drops all there is of a dialog, and says nothing.
+    fn forget(&mut self, key: Key) {
+        self.gate.retire(key);
+        self.calls.remove(&key);
+        if let Some(Slot::Active { actor, .. }) = self.directory.remove(&key).map(|entry| entry.slot) {
+            self.effects.push_back(Effect::Stop { actor });
         }
     }
 
@@ -172,7 +195,16 @@ impl<A: Clone> Lane<A> {
 
     fn adopt(&mut self, now: Timestamp, lost: Option<&NodeId>, item: Stored) {
         let key = item.key;
-        if self.directory.get(&key).is_some_and(|entry| entry.version >= item.version) {
+        // OWNERSHIP rule 10: what is terminated stays so, whatever its version.
+        if self
+            .directory
+            .get(&key)
+            .is_some_and(|entry| entry.ended || (entry.version >= item.version && !item.terminated))
+        {
+            return;
+        }
+        self.forget(key);
+        if item.body.is_empty() {
             return;
         }
         let peek = match snapshot::peek(&item.body) {
@@ -189,6 +221,7 @@ impl<A: Clone> Lane<A> {
             entry.deadline = Some(now + limits::TOMBSTONE_TTL);
         } else {
             entry.recovered_from = lost.cloned();
+            entry.takeover = lost.is_some();
             self.counts.taken_over += u64::from(lost.is_some());
             entry.deadline = peek.timer;
             let name = self.name(&peek.call_id, &peek.remote_tag);
@@ -207,12 +240,26 @@ impl<A: Clone> Lane<A> {
     }
 
     fn release_held(&mut self, now: Timestamp, shard: Shard) {
+        self.release(now, |_, held| held.shard == shard);
+    }
+
+    /// Lets in what was held for shards that are ours after all.
+    pub(super) fn release_owned(&mut self, now: Timestamp) {
+        self.release(now, |lane, held| lane.owns(held.shard));
+    }
+
+    fn release(&mut self, now: Timestamp, is_free: impl Fn(&Self, &Held) -> bool) {
+        if self.shards.held.is_empty() {
+            return;
+        }
         let (free, held): (VecDeque<_>, _) =
-            std::mem::take(&mut self.shards.held).into_iter().partition(|held| held.shard == shard);
+            std::mem::take(&mut self.shards.held).into_iter().partition(|held| is_free(self, held));
         self.shards.held = held;
         for held in free {
             match held.early {
-                Early::Message(message, flow) => self.handle_message(now, message, flow, true),
+                Early::Message(message, flow) | Early::Copy(message, flow) => {
+                    self.handle_message(now, message, flow, true);
+                }
                 Early::Input(key, input) => self.handle_input(now, key, input),
             }
         }

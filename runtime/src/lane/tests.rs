@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use holdline_cluster::engine::Stored;
@@ -17,6 +18,7 @@ use crate::step::{DialogState, ReplyTo};
 struct Set {
     owned: Mutex<Vec<Shard>>,
     other: Mutex<Option<NodeId>>,
+    near: AtomicBool,
 }
 
 impl Ownership for Set {
@@ -26,6 +28,10 @@ impl Ownership for Set {
 
     fn owner(&self, _: Shard) -> Option<NodeId> {
         self.other.lock().unwrap().clone()
+    }
+
+    fn is_near(&self, _: Shard) -> bool {
+        self.near.load(Ordering::Relaxed)
     }
 }
 
@@ -132,7 +138,9 @@ impl Bench {
     fn step(&mut self, actor: u64, input: Input) {
         let Some(state) = self.actors.get_mut(&actor) else { return };
         let step = pin!(state.step(&Uas, self.now, input));
-        let Poll::Ready(outcome) = step.poll(&mut Context::from_waker(Waker::noop())) else { panic!("no handler waits") };
+        let Poll::Ready(outcome) = step.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("no handler waits")
+        };
         self.lane.handle_outcome(self.now, outcome);
     }
 }
@@ -195,6 +203,15 @@ fn a_180_alone_waits_for_nothing() {
 }
 
 #[test]
+fn a_caller_whose_call_only_rang_on_a_retired_shard_is_told() {
+    let mut bench = Bench::owning_all(Durability::Acked);
+    bench.receive(&request("INVITE", "ring", "1", 1, ""));
+    let shard = bench.lane.directory.keys().next().unwrap().shard();
+    bench.lane.handle_retired(bench.now, &[shard].into());
+    assert_eq!(bench.settle().statuses(), [500]);
+}
+
+#[test]
 fn with_async_nothing_waits() {
     let mut bench = Bench::owning_all(Durability::Async);
     let out = bench.receive(&request("INVITE", "answer", "1", 1, ""));
@@ -206,7 +223,7 @@ fn a_retired_shard_says_nothing_more() {
     let mut bench = Bench::owning_all(Durability::Acked);
     let out = bench.receive(&request("INVITE", "answer", "1", 1, ""));
     let commit = &out.commits[0];
-    bench.lane.handle_retired(commit.key.shard());
+    bench.lane.handle_retired(bench.now, &[commit.key.shard()].into());
     bench.lane.handle_confirmed(bench.now, commit.key, commit.version);
     assert!(bench.settle().sent.is_empty());
     assert_eq!((bench.lane.counts().dialogs, bench.actors.len()), (0, 0));
@@ -218,7 +235,8 @@ fn unacked() -> (String, Stored) {
     let commit = dead.receive(&request("INVITE", "answer", "1", 1, "")).commits.remove(0);
     dead.lane.handle_confirmed(dead.now, commit.key, commit.version);
     let tag = dead.settle().last().to_tag().unwrap().to_owned();
-    let stored = Stored { key: commit.key, version: commit.version, terminated: commit.terminated, body: commit.body };
+    let stored =
+        Stored { key: commit.key, version: commit.version, terminated: commit.terminated, body: commit.body };
     (tag, stored)
 }
 
@@ -232,7 +250,11 @@ fn a_survivor_sends_an_unacknowledged_2xx_again_and_goes_on() {
     assert_eq!(out.statuses(), [200]);
     assert_eq!(out.last().to_tag(), Some(tag.as_str()));
     survivor.receive(&request("ACK", "answer", "2", 1, &tag));
-    assert_eq!(survivor.later(Duration::from_secs(3)).statuses(), [] as [u16; 0], "acknowledged: not sent again");
+    assert_eq!(
+        survivor.later(Duration::from_secs(3)).statuses(),
+        [] as [u16; 0],
+        "acknowledged: not sent again"
+    );
     assert_eq!(survivor.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [200]);
     assert_eq!((survivor.lane.counts().taken_over, survivor.lane.counts().recovered), (1, 1));
 }
@@ -241,12 +263,20 @@ fn a_survivor_sends_an_unacknowledged_2xx_again_and_goes_on() {
 fn an_invite_that_comes_again_to_a_survivor_gets_its_2xx_not_a_second_dialog() {
     let (tag, stored) = unacked();
     let mut survivor = Bench::owning_all(Durability::Async);
-    survivor.lane.handle_activated(survivor.now, stored.key.shard(), Some(&"n1".parse().unwrap()), vec![stored]);
+    survivor.lane.handle_activated(
+        survivor.now,
+        stored.key.shard(),
+        Some(&"n1".parse().unwrap()),
+        vec![stored],
+    );
     let out = survivor.receive(&request("INVITE", "answer", "1", 1, ""));
     assert_eq!((out.statuses(), out.last().to_tag()), (vec![200], Some(tag.as_str())));
     assert_eq!(survivor.lane.counts().dialogs, 1);
     survivor.receive(&request("ACK", "answer", "2", 1, &tag));
-    assert!(survivor.receive(&request("INVITE", "answer", "1", 1, "")).sent.is_empty(), "acknowledged: absorbed");
+    assert!(
+        survivor.receive(&request("INVITE", "answer", "1", 1, "")).sent.is_empty(),
+        "acknowledged: absorbed"
+    );
     assert_eq!(survivor.lane.counts().dialogs, 1);
     let another = request("INVITE", "answer", "9", 1, "").replace("Call-ID: c1", "Call-ID: c2");
     assert_eq!(survivor.receive(&another).statuses(), [180, 200]);
@@ -272,6 +302,26 @@ fn an_invite_for_a_shard_without_an_owner_waits_for_what_comes_with_it() {
 }
 
 #[test]
+fn an_invite_of_a_neighbours_shard_is_sent_on_and_a_strangers_is_placed_here() {
+    let set = Arc::new(Set::default());
+    *set.other.lock().unwrap() = Some("n2".parse().unwrap());
+    let mut bench = Bench::new(set.clone(), Some(Durability::Async));
+    let hashed = Key { placement: bench.lane.config.tags.placement_of_call_id("c1"), id: 0 }.shard();
+    let mine = Shard((hashed.0 + 1) % SHARDS);
+    set.owned.lock().unwrap().push(mine);
+    bench.lane.handle_activated(bench.now, mine, None, Vec::new());
+    set.near.store(true, Ordering::Relaxed);
+    let near = bench.receive(&request("INVITE", "answer", "1", 1, ""));
+    assert_eq!((near.relays.len(), near.sent.len(), bench.lane.counts().held), (1, 0, 1));
+    set.near.store(false, Ordering::Relaxed);
+    assert!(
+        bench.later(limits::HELD_REQUEST_TTL).sent.is_empty(),
+        "the copy is not placed: its owner has it"
+    );
+    assert_eq!(bench.receive(&request("INVITE", "answer", "1", 1, "")).statuses(), [180, 200]);
+}
+
+#[test]
 fn an_invite_whose_shard_nobody_claims_is_answered_all_the_same() {
     let set = Arc::new(Set::default());
     let mut bench = Bench::new(set.clone(), Some(Durability::Async));
@@ -292,7 +342,12 @@ fn a_bye_that_comes_again_to_a_survivor_gets_its_200() {
     assert!(end.terminated);
     let stored = Stored { key: end.key, version: end.version, terminated: true, body: end.body };
     let mut survivor = Bench::owning_all(Durability::Async);
-    survivor.lane.handle_activated(survivor.now, stored.key.shard(), Some(&"n1".parse().unwrap()), vec![stored]);
+    survivor.lane.handle_activated(
+        survivor.now,
+        stored.key.shard(),
+        Some(&"n1".parse().unwrap()),
+        vec![stored],
+    );
     assert_eq!(survivor.receive(&bye).statuses(), [200]);
     survivor.later(Duration::from_secs(40));
     assert_eq!(survivor.lane.counts().dialogs, 0);
@@ -330,13 +385,65 @@ fn a_shard_that_is_ours_but_not_here_yet_has_no_unknown_dialogs() {
     let mut bench = Bench::new(set.clone(), Some(Durability::Acked));
     let (tag, stored) = unacked();
     set.owned.lock().unwrap().push(stored.key.shard());
-    assert!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty(), "no 481 for a dialog on its way here");
+    assert!(
+        bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty(),
+        "no 481 for a dialog on its way here"
+    );
     bench.lane.handle_input(bench.now, stored.key, Input::Info(ReplyTo::Here(1)));
     assert!(bench.settle().replies.is_empty());
     bench.lane.handle_activated(bench.now, stored.key.shard(), Some(&"n1".parse().unwrap()), vec![stored]);
     let out = bench.settle();
     assert!(out.replies[0].is_ok());
     assert_eq!(out.commits.last().map(|commit| commit.terminated), Some(true), "the BYE was let in");
+}
+
+#[test]
+fn a_paused_node_says_nothing_until_its_fence_is_down() {
+    let mut bench = Bench::owning_all(Durability::Acked);
+    bench.lane.wake(bench.now);
+    let out = bench.receive(&request("INVITE", "answer", "1", 1, ""));
+    let commit = &out.commits[0];
+    bench.now += Duration::from_secs(5);
+    bench.lane.wake(bench.now);
+    bench.lane.handle_confirmed(bench.now, commit.key, commit.version);
+    assert!(bench.settle().sent.is_empty(), "an acknowledgement from before the pause frees nothing");
+    let tag = bench.lane.config.tags.tag(commit.key);
+    assert!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty(), "held");
+    assert!(
+        bench.receive(&request("INVITE", "answer", "1", 1, "")).sent.is_empty(),
+        "no stored answer either"
+    );
+    assert!(bench.later(limits::FENCE - limits::TICK).sent.is_empty());
+    bench.lane.wake(bench.now);
+    let out = bench.later(limits::TICK);
+    assert_eq!(out.statuses()[..2], [180, 200], "nobody took the shard over: the call goes on");
+}
+
+#[test]
+fn what_another_node_took_over_during_a_pause_is_never_answered() {
+    let mut bench = Bench::owning_all(Durability::Acked);
+    bench.lane.wake(bench.now);
+    let commit = bench.receive(&request("INVITE", "answer", "1", 1, "")).commits.remove(0);
+    bench.now += Duration::from_secs(5);
+    bench.lane.wake(bench.now);
+    bench.lane.handle_confirmed(bench.now, commit.key, commit.version);
+    bench.lane.handle_retired(bench.now, &[commit.key.shard()].into());
+    assert!(bench.later(limits::FENCE).sent.is_empty());
+    assert_eq!(bench.lane.counts().dialogs, 0);
+}
+
+#[test]
+fn an_end_that_surfaces_late_ends_the_dialog_here() {
+    let (tag, stored) = unacked();
+    let mut survivor = Bench::owning_all(Durability::Async);
+    let (key, lost) = (stored.key, "n1".parse().unwrap());
+    survivor.lane.handle_activated(survivor.now, key.shard(), Some(&lost), vec![stored]);
+    survivor.later(limits::TICK);
+    let grave = Stored { key, version: 0, terminated: true, body: Bytes::new() };
+    survivor.lane.handle_activated(survivor.now, key.shard(), Some(&lost), vec![grave]);
+    survivor.settle();
+    assert_eq!((survivor.lane.counts().dialogs, survivor.actors.len()), (0, 0));
+    assert_eq!(survivor.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [481]);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use holdline_cluster::key::{ClusterKey, KeyError};
 use holdline_cluster::service::{self, Cluster, ClusterConfig};
 use holdline_sip::dialog;
 use holdline_sip::transport::UdpTransport;
-use tokio::runtime::Runtime;
 use rand::Rng;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::calls::Calls;
@@ -251,10 +251,12 @@ fn bind(mut address: SocketAddr, lanes: usize) -> Result<Vec<(Runtime, UdpTransp
     drop(std::net::UdpSocket::bind(address).map_err(|error| StartError::Bind { address, error })?);
     let mut bound = Vec::with_capacity(lanes);
     for _ in 0..lanes {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         // A socket belongs to the runtime it is made in.
         let entered = runtime.enter();
-        let socket = UdpTransport::bind(address, lanes > 1).map_err(|error| StartError::Bind { address, error })?;
+        let socket =
+            UdpTransport::bind(address, lanes > 1).map_err(|error| StartError::Bind { address, error })?;
         drop(entered);
         // With port 0 the first socket picks the port for all.
         address = socket.local_addr();

@@ -1,5 +1,7 @@
 //! One core at work: a lane, its socket and its actors on a single-threaded runtime of their own.
 
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +13,7 @@ use holdline_sip::wire::Message;
 use holdline_sip::{Flow, Ingress, Timestamp};
 use ractor::{Actor, ActorRef};
 use smallvec::SmallVec;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::inbox::{Inbox, News};
@@ -33,12 +35,19 @@ pub(crate) struct LaneHost<H: DialogHandler> {
     lane: Mutex<Lane<DialogRefOf>>,
     socket: UdpTransport,
     inbox: Inbox,
+    lookups: Semaphore,
     shared: Arc<Shared<H>>,
 }
 
 impl<H: DialogHandler> LaneHost<H> {
     pub(super) fn new(lane: Lane<DialogRefOf>, socket: UdpTransport, shared: Arc<Shared<H>>) -> Self {
-        Self { lane: Mutex::new(lane), socket, inbox: Inbox::default(), shared }
+        Self {
+            lane: Mutex::new(lane),
+            socket,
+            inbox: Inbox::default(),
+            lookups: Semaphore::new(limits::LOOKUPS_MAX),
+            shared,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -65,8 +74,10 @@ impl<H: DialogHandler> LaneHost<H> {
     pub(crate) fn run<T>(&self, work: impl FnOnce(&mut Lane<DialogRefOf>, Timestamp) -> T) -> T {
         let now = self.now();
         let (result, effects) = self.lock(|lane| {
+            lane.wake(now);
             let result = work(lane, now);
-            let effects: SmallVec<[Effect<DialogRefOf>; 4]> = std::iter::from_fn(|| lane.poll_effect()).collect();
+            let effects: SmallVec<[Effect<DialogRefOf>; 4]> =
+                std::iter::from_fn(|| lane.poll_effect()).collect();
             (result, effects)
         });
         for effect in effects {
@@ -116,7 +127,11 @@ impl<H: DialogHandler> LaneHost<H> {
         match self.socket.try_send(&bytes, flow.remote) {
             // A full buffer of the kernel is counted by the transport: SIP's timers send it again.
             SendOutcome::Sent | SendOutcome::WouldBlock => {}
-            SendOutcome::Error { .. } => self.run(|lane, now| lane.handle_transport_error(now, flow)),
+            SendOutcome::Error { kind, .. } if is_unreachable(kind) => {
+                self.run(|lane, now| lane.handle_transport_error(now, flow));
+            }
+            // Of this datagram alone (too large, refused by a filter): no reason to fail all that goes there.
+            SendOutcome::Error { kind, .. } => tracing::debug!(remote = %flow.remote, %kind, "not sent"),
         }
     }
 
@@ -176,8 +191,9 @@ impl<H: DialogHandler> LaneHost<H> {
     }
 
     async fn take_news(self: &Arc<Self>, supervisors: &[ActorRef<Nothing>]) {
-        for news in self.inbox.take() {
-            match news {
+        let mut news = self.inbox.take().into_iter().peekable();
+        while let Some(next) = news.next() {
+            match next {
                 News::Message { message, flow, hopped } => {
                     self.run(|lane, now| lane.handle_message(now, message, flow, hopped));
                 }
@@ -190,22 +206,42 @@ impl<H: DialogHandler> LaneHost<H> {
                 News::Activated { shard, lost, items } => {
                     self.run(|lane, now| lane.handle_activated(now, shard, lost.as_ref(), items));
                 }
-                News::Retired(shard) => self.run(|lane, _| lane.handle_retired(shard)),
+                News::Retired(shard) => {
+                    let mut shards = HashSet::from([shard]);
+                    while let Some(News::Retired(shard)) =
+                        news.next_if(|news| matches!(news, News::Retired(_)))
+                    {
+                        shards.insert(shard);
+                    }
+                    self.run(|lane, now| lane.handle_retired(now, &shards));
+                }
                 News::Resolved { key, request, ack, target } => {
                     self.run(|lane, now| lane.handle_resolved(now, key, *request, ack, target));
                 }
-                News::Failed(actor) => self.run(|lane, now| lane.failed(now, |known| known.get_id() == actor)),
-                News::Effect(Effect::Spawn { key: _, birth, input }) => self.spawn(birth, input, supervisors).await,
+                News::Failed(actor) => {
+                    self.run(|lane, now| lane.failed(now, |known| known.get_id() == actor))
+                }
+                News::Effect(Effect::Spawn { key: _, birth, input }) => {
+                    self.spawn(birth, input, supervisors).await
+                }
                 News::Effect(Effect::Resolve { key, request, host, port, ack }) => {
                     let lane = self.clone();
                     tokio::spawn(async move {
-                        let target = tokio::net::lookup_host((host, port)).await.ok().and_then(|mut all| all.next());
+                        let target = lane.look_up(host, port).await;
                         lane.inbox.push(News::Resolved { key, request, ack, target });
                     });
                 }
                 News::Effect(effect) => self.perform(effect),
             }
         }
+    }
+
+    /// An address of the host that our socket can send to; `None` also when too many names are being looked up.
+    async fn look_up(&self, host: String, port: u16) -> Option<SocketAddr> {
+        let _permit = self.lookups.try_acquire().ok()?;
+        let ipv4 = self.socket.local_addr().is_ipv4();
+        let found = tokio::time::timeout(limits::LOOKUP_MAX, tokio::net::lookup_host((host, port))).await;
+        found.ok()?.ok()?.find(|address| address.is_ipv4() == ipv4)
     }
 
     async fn spawn(self: &Arc<Self>, birth: Box<Birth>, input: Input, supervisors: &[ActorRef<Nothing>]) {
@@ -220,6 +256,11 @@ impl<H: DialogHandler> LaneHost<H> {
             }
         }
     }
+}
+
+/// Nothing gets there, whatever is sent.
+fn is_unreachable(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
 /// Names of peers as the small numbers that flows carry.

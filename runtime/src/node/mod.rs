@@ -7,6 +7,7 @@ pub(crate) mod inbox;
 mod lane_host;
 mod shared;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +55,30 @@ pub struct Stats {
     pub members: usize,
 }
 
+/// One line of `name=number`; snapshots are the copies and own versions that the cluster's side holds.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lanes, engine) = (self.lanes, self.cluster.unwrap_or_default().engine);
+        write!(
+            f,
+            "dialogs={} active={} passive={} transactions={} snapshots={} timers={} owned={} members={} unprotected={} \
+             taken_over={} recovered={} dropped={}",
+            lanes.dialogs,
+            lanes.active,
+            lanes.dialogs.saturating_sub(lanes.active),
+            lanes.transactions,
+            engine.items,
+            lanes.timers,
+            engine.owned,
+            self.members,
+            engine.unprotected,
+            lanes.taken_over,
+            lanes.recovered,
+            lanes.dropped,
+        )
+    }
+}
+
 impl<H: DialogHandler> Node<H> {
     /// Starts to describe a node whose dialogs `handler` serves.
     pub fn builder(handler: H) -> NodeBuilder<H> {
@@ -98,7 +123,8 @@ impl<H: DialogHandler> Node<H> {
 
     /// A dialog by its id, wherever in the cluster it lives. Fails at once only if the id's local tag is none of ours.
     pub fn dialog(&self, id: &DialogId) -> Result<DialogRef<H>, UseError> {
-        let key = self.0.shared.tags.parse(&id.local_tag).ok_or_else(|| UseError::NotOurs(id.local_tag.clone()))?;
+        let key =
+            self.0.shared.tags.parse(&id.local_tag).ok_or_else(|| UseError::NotOurs(id.local_tag.clone()))?;
         Ok(DialogRef::new(self.clone(), id.clone(), key))
     }
 
@@ -150,7 +176,8 @@ impl<H: DialogHandler> Node<H> {
             let _ = tokio::task::spawn_blocking(move || cluster.shutdown()).await;
         }
         self.0.stop.send_replace(true);
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join));
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a lane panicked");

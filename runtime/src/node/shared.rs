@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use holdline_cluster::engine::{Commit, Confirmation, Stored};
 use holdline_cluster::id::{Epoch, Key, NodeId, Shard};
+use holdline_cluster::placement;
 use holdline_cluster::service::{Cluster, Host};
 use holdline_cluster::view::View;
 use holdline_protos::v1::{self, Relay, relay};
@@ -104,7 +105,8 @@ impl<H: DialogHandler> Shared<H> {
         match relay {
             relay::Body::Forward(forward) => {
                 let source = forward.source.ok_or("a forward without its source")?;
-                let flow = recovery::flow(&source, self.peers.ingress(from)).ok_or("a forward from no address")?;
+                let flow =
+                    recovery::flow(&source, self.peers.ingress(from)).ok_or("a forward from no address")?;
                 let message = Message::parse(forward.datagram).map_err(|_| "a forward of no SIP message")?;
                 self.route(message, flow, true, None);
             }
@@ -195,4 +197,13 @@ impl Ownership for Clustered {
         let cluster = self.0.get()?;
         cluster.owner(shard).filter(|owner| *owner != cluster.me().id)
     }
+
+    fn is_near(&self, shard: Shard) -> bool {
+        self.0.get().is_some_and(|cluster| is_near(shard, &cluster.view()))
+    }
+}
+
+/// Whether the one whose view this is comes first or second in the shard's order.
+fn is_near(shard: Shard, view: &View) -> bool {
+    placement::order(shard, view).iter().take(2).any(|member| member.id == *view.me())
 }

@@ -426,7 +426,8 @@ mod tests {
     fn what_is_no_snapshot_names_what_is_wrong_with_it() {
         let config = Arc::new(dialog::Config::default());
         let key = Key { placement: 0, id: 0 };
-        let read = |bytes: &'static [u8]| restore(NOW, &config, key, &Bytes::from_static(bytes), true).unwrap_err();
+        let read =
+            |bytes: &'static [u8]| restore(NOW, &config, key, &Bytes::from_static(bytes), true).unwrap_err();
         assert_eq!(read(b"").to_string(), "its field dialog is missing or out of range");
         assert_eq!(read(&[0x0a, 0x00]).to_string(), "its field role is missing or out of range");
         assert!(read(b"\xff\xff").to_string().starts_with("it is no snapshot"));

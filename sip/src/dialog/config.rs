@@ -31,7 +31,7 @@ impl Default for Config {
             contact: "sip:127.0.0.1:5060".into(),
             via: "127.0.0.1:5060".into(),
             user_agent: String::new(),
-            allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE".into(),
+            allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO".into(),
             supported: Vec::new(),
             cseq_gap: 16,
         }

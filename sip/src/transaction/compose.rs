@@ -8,13 +8,9 @@ use crate::wire::{HeaderName, Message, Method, Request, Response, StatusCode};
 /// A refused request may be tried again after this many seconds: long enough for a burst to pass.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
-// RFC 3261 §8.2.6.1: a 100 needs no To tag, and copies Timestamp.
+// RFC 3261 §8.2.6.1: a 100 needs no To tag; the builder copies Timestamp.
 pub(super) fn trying(invite: &Request) -> Response {
-    let trying = Response::builder(StatusCode::TRYING, invite);
-    match invite.header(&HeaderName::Timestamp) {
-        Some(timestamp) => trying.header(HeaderName::Timestamp, timestamp).build(),
-        None => trying.build(),
-    }
+    Response::builder(StatusCode::TRYING, invite).build()
 }
 
 // RFC 3261 §17.1.1.3: as the INVITE in everything, but To (with its tag) is the response's.

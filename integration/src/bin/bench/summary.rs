@@ -128,6 +128,9 @@ impl fmt::Display for Report {
                 f,
                 "\n{name:<16} {owner:.0} bytes a held dialog at {held} held (goal ≤ {goal:.0}) {met}{copy}"
             )?;
+            let idle: Vec<String> =
+                memory.idle_bytes.iter().map(|bytes| format!("{:.1} MB", bytes / 1e6)).collect();
+            write!(f, "; before them {}", idle.join(" and "))?;
         }
         Ok(())
     }

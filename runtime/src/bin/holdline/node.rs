@@ -99,7 +99,7 @@ struct Asked(Node<Uas>);
 impl Commands for Asked {
     async fn run(&self, command: &str, argument: &str) -> String {
         match command {
-            "stats" => self.stats(),
+            "stats" => format!("stats {}", self.0.stats()),
             "dialogs" => format!("dialogs {}", self.0.stats().lanes.dialogs),
             "members" => {
                 let members = self.0.members();
@@ -127,25 +127,5 @@ impl Asked {
             _ => "unanswered",
         };
         Ok(format!("info node={} state={state} version={}", info.node, info.version))
-    }
-
-    fn stats(&self) -> String {
-        let stats = self.0.stats();
-        let (lanes, engine) = (stats.lanes, stats.cluster.unwrap_or_default().engine);
-        format!(
-            "stats dialogs={} active={} passive={} transactions={} snapshots={} timers={} owned={} members={} \
-             unprotected={} taken_over={} recovered={}",
-            lanes.dialogs,
-            lanes.active,
-            lanes.dialogs.saturating_sub(lanes.active),
-            lanes.transactions,
-            engine.items,
-            lanes.timers,
-            engine.owned,
-            stats.members,
-            engine.unprotected,
-            lanes.taken_over,
-            lanes.recovered,
-        )
     }
 }
