@@ -83,7 +83,7 @@ impl<A: Clone> Lane<A> {
                 T::Timeout { user, .. } => self.timed_out(now, user),
                 T::TransportError { user, .. } => self.unsent(now, user),
                 T::ServerTimeout { id } => {
-                    if let Some((key, _)) = self.invites.remove(&id) {
+                    if let Some((key, _)) = self.open.remove(&id) {
                         self.deliver(now, key, Input::Expired(id));
                     }
                 }
@@ -108,10 +108,22 @@ impl<A: Clone> Lane<A> {
         self.deliver(now, key, Input::Unsent { cseq, method });
     }
 
+    /// Drops the transactions of requests that a dialog will not answer: sent again, they are taken up anew.
+    pub(super) fn forget_open(&mut self, of: impl Fn(Key) -> bool) {
+        let Self { open, transactions, .. } = self;
+        open.retain(|id, (key, _)| {
+            let gone = of(*key);
+            if gone {
+                transactions.forget(id);
+            }
+            !gone
+        });
+    }
+
     /// The caller of a dialog whose actor failed before it could answer gets a 500.
     pub(super) fn refuse_invite_of(&mut self, now: Timestamp, key: Key) {
-        let Some(id) = self.invites.iter().find(|(_, (of, _))| *of == key).map(|(id, _)| *id) else { return };
-        if let Some((_, invite)) = self.invites.remove(&id) {
+        let Some(id) = self.open.iter().find(|(_, (of, _))| *of == key).map(|(id, _)| *id) else { return };
+        if let Some((_, invite)) = self.open.remove(&id) {
             let tag = self.config.tags.tag(key);
             let response = Response::builder(StatusCode::SERVER_INTERNAL_ERROR, &invite).to_tag(&tag).build();
             self.answer(now, &id, response);
@@ -122,7 +134,10 @@ impl<A: Clone> Lane<A> {
     fn request(&mut self, now: Timestamp, id: ServerTransactionId, request: Request, flow: Flow) {
         if request.to_tag().is_some() {
             match self.key_of_request(&request).filter(|key| self.directory.contains_key(key)) {
-                Some(key) => self.deliver(now, key, Input::Request { transaction: id, request, flow }),
+                Some(key) => {
+                    self.open.insert(id, (key, request.clone()));
+                    self.deliver(now, key, Input::Request { transaction: id, request, flow });
+                }
                 // RFC 3261 §12.2.2: no dialog, 481.
                 None => self.refuse(now, &id, &request, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
             }
@@ -153,7 +168,7 @@ impl<A: Clone> Lane<A> {
         let tag = self.config.tags.tag(key);
         match dialog::Dialog::uas(now, &self.config.dialog, id, &request, flow, tag.clone()) {
             Ok(core) => {
-                self.invites.insert(id, (key, request.clone()));
+                self.open.insert(id, (key, request.clone()));
                 self.born(now, key, core, Input::Invite(request));
             }
             Err(reject) => {
@@ -171,7 +186,7 @@ impl<A: Clone> Lane<A> {
         cancel: ServerTransactionId,
         request: Request,
     ) {
-        match self.invites.get(invite) {
+        match self.open.get(invite) {
             Some((key, _)) => {
                 let key = *key;
                 self.deliver(now, key, Input::Cancel { transaction: cancel, request });

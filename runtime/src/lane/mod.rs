@@ -144,8 +144,8 @@ pub struct Lane<A> {
     gate: Gate,
     /// Dialogs by the time they may become idle, oldest first.
     idle: VecDeque<(Timestamp, Key)>,
-    /// INVITEs of callers without a final response: for CANCEL, and for a 500 should the handler panic.
-    invites: HashMap<ServerTransactionId, (Key, Request)>,
+    /// Requests handed to dialogs that have no final response: for CANCEL, and should the dialog's handler panic.
+    open: HashMap<ServerTransactionId, (Key, Request)>,
     /// Our own INVITEs without a final response, for CANCEL.
     calls: HashMap<Key, ClientTransactionId>,
     shards: Shards,
@@ -174,7 +174,7 @@ impl<A: Clone> Lane<A> {
             deadlines: Deadlines::default(),
             gate: Gate::default(),
             idle: VecDeque::new(),
-            invites: HashMap::new(),
+            open: HashMap::new(),
             calls: HashMap::new(),
             shards,
             fence: Fence::default(),
@@ -240,6 +240,8 @@ impl<A: Clone> Lane<A> {
         } else {
             entry.slot = Slot::Passive;
             entry.busy = false;
+            self.forget_open(|of| of == key);
+            let Some(entry) = self.directory.get_mut(&key) else { return };
             // What was due or under way is taken up again, a little later in case it fails again.
             let at = now + limits::AFTER_FAILURE;
             entry.deadline = Some(at);

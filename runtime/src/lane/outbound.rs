@@ -120,7 +120,7 @@ impl<A: Clone> Lane<A> {
             match send {
                 Send::Respond { transaction, response } => {
                     if response.status().is_final() {
-                        self.invites.remove(&transaction);
+                        self.open.remove(&transaction);
                     }
                     // The transaction may have ended meanwhile: then nobody waits for this response any more.
                     let _ = self.transactions.respond(now, &transaction, response);

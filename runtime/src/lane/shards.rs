@@ -171,7 +171,7 @@ impl<A: Clone> Lane<A> {
             }
             self.forget(key);
         }
-        self.invites.retain(|_, (of, _)| !shards.contains(&of.shard()));
+        self.forget_open(|of| shards.contains(&of.shard()));
     }
 
     /// Drops all there is of a dialog, and says nothing.

@@ -106,10 +106,18 @@ impl Bench {
         self.settle()
     }
 
+    /// Time goes by, in ticks.
     fn later(&mut self, by: Duration) -> Out {
-        self.now += by;
-        self.lane.handle_timeout(self.now);
-        self.settle()
+        let (until, mut out) = (self.now + by, Out::default());
+        while self.now < until {
+            self.now = (self.now + limits::TICK).min(until);
+            self.lane.wake(self.now);
+            self.lane.handle_timeout(self.now);
+            let more = self.settle();
+            out.sent.extend(more.sent);
+            out.commits.extend(more.commits);
+        }
+        out
     }
 
     fn settle(&mut self) -> Out {
@@ -414,7 +422,6 @@ fn a_paused_node_says_nothing_until_its_fence_is_down() {
         "no stored answer either"
     );
     assert!(bench.later(limits::FENCE - limits::TICK).sent.is_empty());
-    bench.lane.wake(bench.now);
     let out = bench.later(limits::TICK);
     assert_eq!(out.statuses()[..2], [180, 200], "nobody took the shard over: the call goes on");
 }
@@ -463,6 +470,15 @@ fn a_panicked_call_goes_on_from_its_snapshot_and_an_unanswered_one_gets_500() {
     let tag = call(&mut bench);
     let actor = *bench.actors.keys().next().unwrap();
     bench.actors.clear();
+    bench.lane.failed(bench.now, |known| *known == actor);
+    assert_eq!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [200]);
+
+    // The request that it failed over was not answered: sent again, it is.
+    let mut bench = Bench::alone();
+    let tag = call(&mut bench);
+    let actor = *bench.actors.keys().next().unwrap();
+    bench.actors.clear();
+    assert!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty());
     bench.lane.failed(bench.now, |known| *known == actor);
     assert_eq!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [200]);
 

@@ -109,6 +109,11 @@ impl<U: Clone> Transactions<U> {
         self.drive_server(now, slot, input, &mut carried).map_err(|Refused| Error::AlreadyAnswered)
     }
 
+    /// Drops a server transaction without a word: the client sends its request again, and that starts a new one.
+    pub fn forget(&mut self, id: &ServerTransactionId) {
+        self.remove_server(Slot::from(*id));
+    }
+
     pub(super) fn handle_request(&mut self, now: Timestamp, request: Request, flow: Flow) {
         if *request.method() == Method::Ack {
             return self.handle_ack(now, request, flow);
