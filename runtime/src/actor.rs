@@ -12,7 +12,7 @@ use crate::step::{Birth, DialogState, Input};
 
 /// A message to a dialog's actor.
 #[derive(Debug)]
-pub struct DialogMsg(pub(crate) Input);
+pub(crate) struct DialogMsg(pub(crate) Input);
 
 /// Local only, on purpose: ractor_cluster announces every actor whose message can be serialised to every peer, and a
 /// dialog costs each of them 10 KB then. Dialogs of other nodes are reached by key.

@@ -39,14 +39,17 @@ pub mod config;
 mod dialog;
 mod dialog_ref;
 mod handler;
+#[doc(hidden)] // For the simulator; no promise of stability.
 pub mod lane;
+#[doc(hidden)]
 pub mod limits;
 mod node;
 mod recovery;
+#[doc(hidden)]
 pub mod routing;
+#[doc(hidden)]
 pub mod step;
 
-pub use actor::DialogMsg;
 pub use call::Call;
 pub use dialog::Dialog;
 pub use dialog_ref::{DialogRef, UseError};
@@ -54,8 +57,11 @@ pub use handler::{DialogData, DialogHandler, HandlerError, Result};
 pub use node::{Node, NodeBuilder, StartError, Stats};
 
 pub use holdline_cluster::engine::Durability;
-pub use holdline_cluster::id::NodeId;
-pub use holdline_cluster::key::ClusterKey;
+pub use holdline_cluster::id::{NodeId, NodeNameError};
+pub use holdline_cluster::key::{ClusterKey, KeyError};
+pub use holdline_cluster::service::{ClusterConfig, ClusterStats, StartError as ClusterError};
+pub use holdline_cluster::view::{Member, View};
 pub use holdline_protos::v1::{DialogInfo, DialogRole, DialogState};
 pub use holdline_sip::dialog::{Body, DialogId, Ended, Role, State};
-pub use holdline_sip::wire::{HeaderName, Method, Request, Response, StatusCode};
+pub use holdline_sip::wire::{HeaderName, Method, Request, Response, StatusCode, Uri};
+pub use lane::Counts;

@@ -26,7 +26,7 @@ pub struct ClusterConfig {
     pub role: Role,
     /// Address of the service (SIP) that others are told about; opaque here.
     pub service: SocketAddr,
-    /// Failure zone; the first copy goes to another zone when there is one.
+    /// Failure zone; told to all members, not used by the placement yet.
     pub zone: String,
     /// Copies kept besides the owner's.
     pub replicas: usize,

@@ -218,7 +218,7 @@ impl<'a> World<'a> {
 
     fn place(&mut self, call: u32) {
         let delay = [0, 0, 30, 400][self.rng.random_range(0..4)];
-        let then = if call % 4 == 0 { "bye" } else { "stay" };
+        let then = if call.is_multiple_of(4) { "bye" } else { "stay" };
         let to = format!("sip:{delay}-{then}@{}", self.balancer.address);
         let lane = &mut self.caller.lane;
         let Some(shard) = lane.pick_shard() else { return };

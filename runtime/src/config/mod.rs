@@ -105,7 +105,7 @@ pub struct ClusterSection {
     pub advertise: Option<SocketAddr>,
     /// Processes to join by, `host:port`, looked up again and again; may contain ourselves (`seeds`).
     pub seeds: Vec<String>,
-    /// Where the machine stands: copies go to another zone where there is one (`zone`).
+    /// Where the machine stands (`zone`); told to all members, not used by the placement yet.
     pub zone: String,
     /// Whether a link cut and two refused connects prove a death (`link_evidence`).
     pub link_evidence: bool,

@@ -2,7 +2,7 @@
 //!
 //! A lane holds the transactions, the directory of dialogs, their deadlines and the commit gate of the shards that fall
 //! to it. It reads no socket and no clock and runs no actor: messages, time, the outcomes of steps and news of the
-//! cluster go in, [`Effect`]s come out. [`crate::node`] drives it with real ones, the simulator with a virtual clock.
+//! cluster go in, [`Effect`]s come out. A node drives it with real ones, the simulator with a virtual clock.
 
 mod deadlines;
 mod directory;

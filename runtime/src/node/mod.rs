@@ -128,13 +128,13 @@ impl<H: DialogHandler> Node<H> {
         Ok(DialogRef::new(self.clone(), id.clone(), key))
     }
 
-    /// The members of the cluster as this node sees them; only itself when it is alone.
+    /// The members of the cluster as this node sees them; none when it is alone.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.view().map(|view| view.members().cloned().collect()).unwrap_or_default()
     }
 
-    /// True once the node owns what it will own: at once when alone, in a cluster when its view has formed.
+    /// True at once when alone, in a cluster when its view has formed; shards follow within milliseconds.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.shared.cluster.get().is_none_or(|cluster| cluster.view().formed())

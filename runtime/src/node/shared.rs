@@ -145,7 +145,6 @@ pub(super) struct Bridge<H: DialogHandler>(pub(super) Arc<Shared<H>>);
 impl<H: DialogHandler> Host for Bridge<H> {
     fn activated(&self, shard: Shard, _: &Epoch, lost: Option<&NodeId>, items: Vec<Stored>) {
         self.0.changes.send_modify(|n| *n += 1);
-        // Empty shards and no request waiting for one of them: nothing for a lane to do.
         let news = News::Activated { shard, lost: lost.cloned(), items };
         self.0.lane_of(shard).inbox().push(news);
     }

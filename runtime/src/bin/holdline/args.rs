@@ -31,7 +31,7 @@ pub(crate) struct Common {
     /// File with the secret of the cluster: 32 bytes, raw, in hex or base64. Without it all addresses must be loopback
     #[arg(long, value_name = "FILE")]
     cluster_key_file: Option<String>,
-    /// Where this machine stands: copies go to another zone if there is one
+    /// Where this machine stands; told to all members, not used by the placement yet
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
     /// Take a cut link and two refused connects for a death; not behind proxies that answer for others [default: true]
