@@ -12,7 +12,7 @@ use crate::step::{Birth, DialogState, Input};
 
 /// A message to a dialog's actor.
 #[derive(Debug)]
-pub(crate) struct DialogMsg(pub(crate) Input);
+pub(crate) struct DialogMsg(pub(crate) Box<Input>);
 
 /// Local only, on purpose: ractor_cluster announces every actor whose message can be serialised to every peer, and a
 /// dialog costs each of them 10 KB then. Dialogs of other nodes are reached by key.
@@ -28,13 +28,13 @@ pub(crate) struct DialogActor<H>(PhantomData<fn() -> H>);
 pub(crate) struct Start<H: DialogHandler> {
     pub(crate) host: Arc<LaneHost<H>>,
     pub(crate) birth: Box<Birth>,
-    pub(crate) input: Input,
+    pub(crate) input: Box<Input>,
 }
 
 pub(crate) struct Running<H: DialogHandler> {
     host: Arc<LaneHost<H>>,
     dialog: DialogState<H>,
-    first: Option<Input>,
+    first: Option<Box<Input>>,
 }
 
 impl<H> DialogActor<H> {
@@ -73,7 +73,7 @@ impl<H: DialogHandler> Actor for DialogActor<H> {
 }
 
 impl<H: DialogHandler> Running<H> {
-    async fn step(&mut self, input: Input) {
+    async fn step(&mut self, input: Box<Input>) {
         let now = self.host.now();
         let outcome = self.dialog.step(self.host.handler(), now, input).await;
         self.host.run(|lane, now| lane.handle_outcome(now, outcome));

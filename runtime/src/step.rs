@@ -224,7 +224,7 @@ impl<H: DialogHandler> DialogState<H> {
     }
 
     /// One step.
-    pub async fn step(&mut self, handler: &H, now: Timestamp, input: Input) -> Outcome {
+    pub async fn step(&mut self, handler: &H, now: Timestamp, input: Box<Input>) -> Outcome {
         let mut step =
             Step { handler, state: self, now, invite: None, sends: Vec::new(), replies: Vec::new() };
         step.take(input).await;
@@ -289,9 +289,9 @@ struct Step<'a, H: DialogHandler> {
 }
 
 impl<H: DialogHandler> Step<'_, H> {
-    async fn take(&mut self, input: Input) {
+    async fn take(&mut self, input: Box<Input>) {
         let (core, now) = (&mut self.state.core, self.now);
-        match input {
+        match *input {
             Input::Invite(request) => self.invite = Some(request),
             Input::Start | Input::Recover => {}
             Input::Request { transaction, request, flow } => {

@@ -277,8 +277,8 @@ impl Driver {
             self.host.retired(shard);
         }
         if let End::Fatal(reason) = &end {
-            tracing::error!("{reason}");
-            self.shared.refusals.report(reason.clone());
+            // The host says it: one line, not two.
+            self.shared.refusals.keep(reason);
             self.host.fatal(reason);
         }
         self.gossip.leave();

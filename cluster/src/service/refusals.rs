@@ -21,6 +21,11 @@ impl Refusals {
         }
     }
 
+    /// Remembers a line that somebody else says.
+    pub(super) fn keep(&self, line: &str) {
+        self.is_new(line, Instant::now());
+    }
+
     /// The causes of the last ten minutes, oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
         self.lock().iter().map(|(line, _)| line.clone()).collect()

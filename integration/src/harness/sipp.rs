@@ -208,6 +208,8 @@ pub struct SippReport {
     pub failed: u64,
     /// Requests sent more than once, and messages received more than once.
     pub retransmissions: u64,
+    /// Times that SIPp itself was kept from running for half a second or more: the machine was busy with something else.
+    pub stalls: u64,
     /// Calls whose INVITE had its 200.
     pub answered: u64,
     /// Calls whose BYE had its 200.
@@ -241,6 +243,7 @@ impl SippReport {
             successful: total("SuccessfulCall(C)"),
             failed: total("FailedCall(C)"),
             retransmissions: total("Retransmissions(C)"),
+            stalls: total("WatchdogMajor(C)") + total("WatchdogMinor(C)"),
             answered: answers.first().map_or(0, |(_, count)| *count),
             ended: answers.last().map_or(0, |(_, count)| *count),
             response_times_ms: written_by_sipp(directory, "_rtt.csv")

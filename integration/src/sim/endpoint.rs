@@ -65,7 +65,7 @@ impl<H: DialogHandler> Endpoint<H> {
     /// Carries out everything the lane asks for that is its own business; the rest comes back.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Out> {
         let mut out = Vec::new();
-        let mut inputs: VecDeque<(Actor, Input)> = VecDeque::new();
+        let mut inputs: VecDeque<(Actor, Box<Input>)> = VecDeque::new();
         loop {
             while let Some(effect) = self.lane.poll_effect() {
                 match effect {

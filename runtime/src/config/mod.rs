@@ -73,7 +73,7 @@ pub struct NodeConfig {
     pub replicas: usize,
     /// How long a commit waits for others to share its frame (`flush_ms`).
     pub flush: Duration,
-    /// Threads, each with its own runtime and socket; nothing means one per core (`lanes`).
+    /// Threads, each with its own runtime and socket; nothing means one less than there are cores (`lanes`).
     pub lanes: Option<usize>,
     /// Whether application data travels with the dialogs (`replicate_data`).
     pub replicate_data: bool,

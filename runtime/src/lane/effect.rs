@@ -26,14 +26,14 @@ pub enum Effect<A> {
         /// What the actor starts from.
         birth: Box<Birth>,
         /// Its first input.
-        input: Input,
+        input: Box<Input>,
     },
     /// Hand an input to a running actor.
     Deliver {
         /// The actor.
         actor: A,
         /// The input.
-        input: Input,
+        input: Box<Input>,
     },
     /// Stop the actor: the dialog is passive, over, or another node's.
     Stop {

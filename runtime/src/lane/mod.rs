@@ -214,7 +214,9 @@ impl<A: Clone> Lane<A> {
             return;
         };
         entry.slot = Slot::Active { actor: actor.clone(), depth };
-        self.effects.extend(waiting.into_iter().map(|input| Effect::Deliver { actor: actor.clone(), input }));
+        self.effects.extend(
+            waiting.into_iter().map(|input| Effect::Deliver { actor: actor.clone(), input: Box::new(input) }),
+        );
         self.bury(key);
     }
 
@@ -363,6 +365,7 @@ impl<A: Clone> Lane<A> {
             slot if slot.depth() >= limits::DIALOG_DEPTH_MAX => self.counts.dropped += 1,
             Slot::Active { actor, depth } => {
                 *depth += 1;
+                let input = Box::new(input);
                 self.effects.push_back(Effect::Deliver { actor: actor.clone(), input });
             }
             Slot::Starting { waiting, depth } => {
@@ -399,7 +402,7 @@ impl<A: Clone> Lane<A> {
         self.counts.recovered += u64::from(!then.is_empty());
         entry.slot =
             Slot::starting(then.into_iter().filter(|input| !matches!(input, Input::Recover)).collect());
-        self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input: first });
+        self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input: Box::new(first) });
     }
 
     /// A new dialog: its actor starts with `input`.
@@ -415,7 +418,7 @@ impl<A: Clone> Lane<A> {
             data: None,
             timers: Vec::new(),
         };
-        self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input });
+        self.effects.push_back(Effect::Spawn { key, birth: Box::new(birth), input: Box::new(input) });
     }
 
     /// Stops actors of dialogs that have been idle: their snapshot is all there is to them.

@@ -143,7 +143,7 @@ impl Bench {
         out
     }
 
-    fn step(&mut self, actor: u64, input: Input) {
+    fn step(&mut self, actor: u64, input: Box<Input>) {
         let Some(state) = self.actors.get_mut(&actor) else { return };
         let step = pin!(state.step(&Uas, self.now, input));
         let Poll::Ready(outcome) = step.poll(&mut Context::from_waker(Waker::noop())) else {

@@ -151,7 +151,7 @@ impl<H: DialogHandler> NodeBuilder<H> {
         self
     }
 
-    /// Single-threaded runtimes that share the dialogs; one per core unless told otherwise.
+    /// Single-threaded runtimes that share the dialogs; one less than there are cores unless told otherwise, and at least one.
     pub fn lanes(mut self, lanes: usize) -> Self {
         self.lanes = Some(lanes);
         self
@@ -169,7 +169,10 @@ impl<H: DialogHandler> NodeBuilder<H> {
         let lanes = match self.lanes {
             Some(lanes) if lanes == 0 || lanes > LANES_MAX => return Err(StartError::Lanes(lanes)),
             Some(lanes) => lanes,
-            None => std::thread::available_parallelism().map_or(1, usize::from).min(LANES_MAX),
+            // One core is left to the cluster's threads and the kernel. A message that comes in on another lane's socket costs a wake.
+            None => {
+                std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).clamp(1, LANES_MAX)
+            }
         };
         let key = self.key.transpose()?;
         // A node alone takes nobody's tags for its own.

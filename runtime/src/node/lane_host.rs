@@ -244,7 +244,12 @@ impl<H: DialogHandler> LaneHost<H> {
         found.ok()?.ok()?.find(|address| address.is_ipv4() == ipv4)
     }
 
-    async fn spawn(self: &Arc<Self>, birth: Box<Birth>, input: Input, supervisors: &[ActorRef<Nothing>]) {
+    async fn spawn(
+        self: &Arc<Self>,
+        birth: Box<Birth>,
+        input: Box<Input>,
+        supervisors: &[ActorRef<Nothing>],
+    ) {
         let (key, life) = (birth.key, birth.life);
         let supervisor = supervisors[(life % SUPERVISORS) as usize].get_cell();
         let start = Start { host: self.clone(), birth, input };

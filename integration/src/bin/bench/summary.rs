@@ -149,7 +149,14 @@ mod tests {
     use super::*;
 
     fn run(cpu_us: f64) -> CpuRun {
-        CpuRun { cpu_us, each_us: vec![cpu_us], answer_p50_ms: 1.0, answer_p99_ms: 2.0, retransmissions: 0 }
+        CpuRun {
+            cpu_us,
+            each_us: vec![cpu_us],
+            answer_p50_ms: 1.0,
+            answer_p99_ms: 2.0,
+            retransmissions: 0,
+            attempt: 1,
+        }
     }
 
     #[test]
