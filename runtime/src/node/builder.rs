@@ -74,7 +74,7 @@ impl<H: DialogHandler> NodeBuilder<H> {
             cluster: Box::new(|_| {}),
             durability: Durability::Acked,
             replicate_data: true,
-            passivate_after: Duration::from_secs(5),
+            passivate_after: Duration::from_secs(2),
             lanes: None,
             user_agent: concat!("Holdline/", env!("CARGO_PKG_VERSION")).into(),
         }
@@ -145,7 +145,7 @@ impl<H: DialogHandler> NodeBuilder<H> {
         self
     }
 
-    /// An established dialog without a step for this long is kept as bytes until it is needed; 5 s unless told otherwise.
+    /// An established dialog without a step for this long is kept as bytes until it is needed; 2 s unless told otherwise.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.passivate_after = idle;
         self
