@@ -104,7 +104,7 @@ impl Input {
     pub(crate) fn unknown_dialog<A>(self) -> Option<crate::lane::Effect<A>> {
         match self {
             Self::Message { reply, .. } | Self::Bye(reply) | Self::Info(reply) => {
-                Some(crate::lane::Effect::Reply { to: reply, reply: Err("no such dialog".into()) })
+                Some(crate::lane::Effect::Reply { to: reply, reply: Box::new(Err("no such dialog".into())) })
             }
             _ => None,
         }
@@ -145,14 +145,14 @@ pub enum Send {
         /// The request.
         request: Request,
         /// The first hop: a route, or the remote target.
-        next_hop: Uri,
+        next_hop: Box<Uri>,
     },
     /// An ACK for a 2xx: no transaction.
     Ack {
         /// The ACK.
         request: Request,
         /// The first hop.
-        next_hop: Uri,
+        next_hop: Box<Uri>,
     },
     /// Cancel our INVITE.
     CancelInvite {

@@ -29,14 +29,14 @@ pub enum Effect {
         /// The request.
         request: Request,
         /// Where it goes next (RFC 3261 §8.1.2).
-        next_hop: Uri,
+        next_hop: Box<Uri>,
     },
     /// Send the ACK for a 2xx, which belongs to no transaction (RFC 3261 §13.2.2.4).
     Ack {
         /// The ACK.
         request: Request,
         /// Where it goes next.
-        next_hop: Uri,
+        next_hop: Box<Uri>,
     },
     /// Cancel the INVITE client transaction with this branch (RFC 3261 §9.1).
     Cancel {

@@ -1,7 +1,6 @@
 //! 2xx from other branches of our forked INVITE: each makes a dialog, which we end at once (RFC 3261 §13.2.2.4).
 
 use super::message::Peer;
-use super::uas::contact;
 use super::{Dialog, Effect, Fork, route_set};
 use crate::Timestamp;
 use crate::wire::{Method, Response};
@@ -16,10 +15,9 @@ impl Dialog {
         }
         // One number space for all branches: a timeout then says by its number whose BYE it was.
         let Ok(bye_cseq) = known.map_or_else(|| self.next_cseq(), Ok) else { return };
-        let target = contact(&response.contacts().unwrap_or_default());
+        let target = response.contact_uri().ok().flatten().unwrap_or(&self.s.remote_target);
         let route_set = route_set::of_response(response).unwrap_or_default();
-        let peer =
-            Peer { tag, target: target.as_deref().unwrap_or(&self.s.remote_target), route_set: &route_set };
+        let peer = Peer { tag, target, route_set: &route_set };
         let branch = self.branch(bye_cseq);
         let ack_branch = format!("{branch}a");
         let ack = self.compose_to(&peer, Method::Ack, self.s.invite_cseq, &ack_branch, &[], None);

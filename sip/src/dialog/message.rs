@@ -3,9 +3,7 @@
 use super::route_set::{self, Routed};
 use super::{Body, Dialog, DialogError};
 use crate::Transport;
-use crate::wire::{
-    HeaderName, Method, NameAddr, Params, Request, RequestBuilder, Response, Scheme, StatusCode, Uri,
-};
+use crate::wire::{HeaderName, Method, Request, RequestBuilder, Response, Scheme, StatusCode, Uri};
 
 /// The other end of one dialog: ours, or that of a fork.
 pub(crate) struct Peer<'a> {
@@ -18,7 +16,7 @@ pub(crate) struct Peer<'a> {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) request: Request,
-    pub(crate) next_hop: Uri,
+    pub(crate) next_hop: Box<Uri>,
 }
 
 impl Dialog {
@@ -92,7 +90,7 @@ impl Dialog {
         if let Some(body) = body {
             builder = builder.body(&body.content_type, body.bytes.clone());
         }
-        Ok(Outgoing { request: builder.build(), next_hop })
+        Ok(Outgoing { request: builder.build(), next_hop: Box::new(next_hop) })
     }
 
     fn describe_us(&self, mut builder: RequestBuilder, method: &Method) -> RequestBuilder {
@@ -179,9 +177,4 @@ pub(crate) fn check_headers(headers: &[(HeaderName, String)]) -> Result<(), Dial
         Some((name, _)) => Err(DialogError::Header(name.as_str().to_owned())),
         None => Ok(()),
     }
-}
-
-/// The name-addr without its parameters: what From and To keep through the whole dialog.
-pub(crate) fn party(addr: NameAddr) -> String {
-    NameAddr { params: Params::new(), ..addr }.to_string()
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::message::check_headers;
-use super::uas::contact;
 use super::{
     Call, ClientInvite, Config, Dialog, DialogError, DialogId, Effect, Ended, Event, Role, Snapshot, State,
     route_set,
@@ -130,8 +129,8 @@ impl Dialog {
 
     /// The target from the Contact of a response, if it has one.
     pub(crate) fn refresh_from_response(&mut self, response: &Response) {
-        if let Some(target) = contact(&response.contacts().unwrap_or_default()) {
-            self.s.remote_target = target;
+        if let Ok(Some(target)) = response.contact_uri() {
+            target.clone_into(&mut self.s.remote_target);
         }
     }
 

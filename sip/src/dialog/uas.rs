@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::in_dialog::unsupported;
-use super::message::{check_headers, is_target_refresh, party};
+use super::message::{check_headers, is_target_refresh};
 use super::{
     Body, Config, Dialog, DialogError, DialogId, Effect, Ended, Event, Pending, Reject, Role, Snapshot,
     State, route_set,
@@ -34,8 +34,8 @@ impl Dialog {
         let mut dialog = Self::from_state(
             config,
             Snapshot {
-                local_uri: party(invite.to()),
-                remote_uri: party(invite.from()),
+                local_uri: invite.callee_party(),
+                remote_uri: invite.caller_party(),
                 remote_target: target,
                 route_set,
                 invite_cseq: cseq,
@@ -197,9 +197,9 @@ impl Dialog {
     /// RFC 3261 §12.2.2: an accepted target refresh moves the remote target.
     pub(crate) fn refresh_from_request(&mut self, request: &Request) {
         if is_target_refresh(request.method())
-            && let Some(target) = contact(&request.contacts().unwrap_or_default())
+            && let Ok(Some(target)) = request.contact_uri()
         {
-            self.s.remote_target = target;
+            target.clone_into(&mut self.s.remote_target);
         }
     }
 }
@@ -224,19 +224,10 @@ fn check_invite(config: &Config, invite: &Request) -> Result<String, Reject> {
             ..Reject::new(StatusCode::BAD_EXTENSION, "Require names an extension that is not understood")
         });
     }
-    let contacts =
-        invite.contacts().map_err(|_| Reject::new(StatusCode::BAD_REQUEST, "the Contact cannot be read"))?;
     // RFC 3261 §8.1.1.8: exactly one.
-    match contacts.as_slice() {
-        [one] => Ok(one.uri.to_string()),
-        _ => Err(Reject::new(StatusCode::BAD_REQUEST, "an INVITE has exactly one Contact")),
-    }
-}
-
-/// The URI of the only Contact, if there is just one.
-pub(crate) fn contact(contacts: &[crate::wire::NameAddr]) -> Option<String> {
-    match contacts {
-        [one] => Some(one.uri.to_string()),
-        _ => None,
+    match invite.contact_uri() {
+        Ok(Some(target)) => Ok(target.to_owned()),
+        Ok(None) => Err(Reject::new(StatusCode::BAD_REQUEST, "an INVITE has exactly one Contact")),
+        Err(_) => Err(Reject::new(StatusCode::BAD_REQUEST, "the Contact cannot be read")),
     }
 }

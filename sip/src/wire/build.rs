@@ -1,6 +1,7 @@
 //! Builders: new requests, and responses that copy what a response must repeat.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -91,7 +92,7 @@ impl RequestBuilder {
         let start = self.method.as_str().len() + 1;
         let uri = Span::new(start, start + self.uri.0.len());
         let line = [self.method.as_str().as_bytes(), b" ", &self.uri.0, b" SIP/2.0"].concat();
-        Request { raw: Raw::index(self.headers.finish(&line).wire), method: self.method, uri }
+        Request { raw: Arc::new(Raw::index(self.headers.finish(&line).wire)), method: self.method, uri }
     }
 }
 
@@ -160,8 +161,10 @@ impl ResponseBuilder {
 
     /// The response, with Content-Length.
     pub fn build(self) -> Response {
-        let mut line = Text::default();
-        line.push(format_args!("SIP/2.0 {} ", self.status));
+        let mut line = Text(Vec::with_capacity(64));
+        line.0.extend_from_slice(b"SIP/2.0 ");
+        line.0.extend_from_slice(&self.status.digits());
+        line.0.push(b' ');
         let start = line.0.len();
         line.push(self.reason.as_deref().unwrap_or(self.status.default_reason()));
         let reason = Span::new(start, line.0.len());
@@ -171,7 +174,7 @@ impl ResponseBuilder {
             Some(key) if assembled.body_start <= usize::from(u16::MAX) => Raw::assembled(assembled, &key),
             _ => Raw::index(assembled.wire),
         };
-        Response { raw, status: self.status, reason }
+        Response { raw: Arc::new(raw), status: self.status, reason }
     }
 
     fn copy(&mut self, request: &Request) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -68,7 +69,7 @@ impl Request {
             }
         };
         let raw = self.raw.insert(at, &insert.0)?;
-        Some(Request { raw, method: self.method.clone(), uri: self.uri })
+        Some(Request { raw: Arc::new(raw), method: self.method.clone(), uri: self.uri })
     }
 }
 
@@ -118,7 +119,7 @@ impl RequestEdit<'_> {
         let span = Span::new(start, wire.len());
         wire.extend_from_slice(b" SIP/2.0\r\n");
         changes.finish(&mut wire);
-        Request { raw: Raw::index(wire.into()), method: request.method.clone(), uri: span }
+        Request { raw: Arc::new(Raw::index(wire.into())), method: request.method.clone(), uri: span }
     }
 }
 
@@ -147,7 +148,7 @@ impl ResponseEdit<'_> {
         changes.finish(&mut wire);
         let shift = raw.start_line.start;
         let reason = Span { start: response.reason.start - shift, end: response.reason.end - shift };
-        Response { raw: Raw::index(wire.into()), status: response.status, reason }
+        Response { raw: Arc::new(Raw::index(wire.into())), status: response.status, reason }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Requests and responses: a start line, the mandatory fields, and all headers read on demand.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::cseq::CSeq;
@@ -7,7 +9,7 @@ use super::error::{ErrorKind, ParseError};
 use super::header::{HeaderKey, HeaderName};
 use super::lex::{self, Values};
 use super::method::Method;
-use super::name_addr::NameAddr;
+use super::name_addr::{NameAddr, NameAddrParts};
 use super::raw::Raw;
 use super::scan::Span;
 use super::status::StatusCode;
@@ -23,18 +25,19 @@ pub enum Message {
     Response(Response),
 }
 
-/// A request.
+/// A request; a clone shares all of it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub(crate) raw: Raw,
+    // Shared, and behind a pointer: a message is moved through some ten queues and effects on its way.
+    pub(crate) raw: Arc<Raw>,
     pub(crate) method: Method,
     pub(crate) uri: Span,
 }
 
-/// A response.
+/// A response; a clone shares all of it.
 #[derive(Clone, Debug)]
 pub struct Response {
-    pub(crate) raw: Raw,
+    pub(crate) raw: Arc<Raw>,
     pub(crate) status: StatusCode,
     pub(crate) reason: Span,
 }
@@ -69,11 +72,11 @@ impl Message {
                 let uri = raw.start_span(uri);
                 let method = Method::from_token(method);
                 check_request(&raw, &method, uri)?;
-                Ok(Message::Request(Request { raw, method, uri }))
+                Ok(Message::Request(Request { raw: Arc::new(raw), method, uri }))
             }
             (StartLine::Response { status, reason }, None) => {
                 let reason = raw.start_span(reason);
-                Ok(Message::Response(Response { raw, status, reason }))
+                Ok(Message::Response(Response { raw: Arc::new(raw), status, reason }))
             }
         }
     }
@@ -122,6 +125,16 @@ impl Request {
     /// The Request-URI in its parts.
     pub fn parsed_uri(&self) -> Result<Uri, ParseError> {
         Uri::parse(self.uri()).map_err(|error| error.offset(self.uri.start as usize))
+    }
+
+    /// The From address as written, without its parameters.
+    pub(crate) fn caller_party(&self) -> String {
+        party(self.raw.str(self.raw.key.from))
+    }
+
+    /// The To address as written, without its parameters.
+    pub(crate) fn callee_party(&self) -> String {
+        party(self.raw.str(self.raw.key.to))
     }
 
     fn raw(&self) -> &Raw {
@@ -266,6 +279,16 @@ macro_rules! fields {
                 self.values(HeaderName::Contact).map(NameAddr::parse).collect()
             }
 
+            /// The URI of the Contact as written; `None` unless there is exactly one.
+            pub fn contact_uri(&self) -> Result<Option<&str>, ParseError> {
+                let mut sole = None;
+                for (index, value) in self.values(HeaderName::Contact).enumerate() {
+                    NameAddrParts::check(value)?;
+                    sole = (index == 0).then_some(NameAddrParts::split(value)?.uri);
+                }
+                Ok(sole)
+            }
+
             /// The Route set, in order.
             pub fn routes(&self) -> Result<Vec<NameAddr>, ParseError> {
                 self.values(HeaderName::Route).map(NameAddr::parse).collect()
@@ -297,6 +320,14 @@ macro_rules! fields {
 }
 
 fields! { Message Request Response }
+
+/// An address without its parameters.
+fn party(text: &str) -> String {
+    match NameAddrParts::split(text) {
+        Ok(parts) => parts.bare(),
+        Err(_) => NameAddr::new(Uri::invalid()).to_string(),
+    }
+}
 
 /// Two messages are equal when their bytes are.
 macro_rules! equal_by_bytes {

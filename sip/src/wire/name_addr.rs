@@ -146,6 +146,12 @@ impl<'a> NameAddrParts<'a> {
         }
     }
 
+    /// As written, but without parameters and with the URI in brackets: what From and To keep through a whole dialog.
+    pub(crate) fn bare(&self) -> String {
+        let blank = if self.display.is_empty() { "" } else { " " };
+        [self.display, blank, "<", self.uri, ">"].concat()
+    }
+
     /// Checks all parts without building them, and gives the tag.
     pub(crate) fn check(text: &'a str) -> Result<Option<&'a str>, ParseError> {
         let parts = NameAddrParts::split(text)?;
