@@ -1,9 +1,10 @@
 //! The commit gate: what a step wants to send leaves only when the version it made is as durable as promised.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use holdline_cluster::id::Key;
 
+use crate::own_ids::OwnIds;
 use crate::step::Send;
 
 /// Sends that wait for their version, per dialog, in the order of the steps.
@@ -12,7 +13,7 @@ use crate::step::Send;
 /// of a dialog leave in the order of its steps, always.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    waiting: HashMap<Key, VecDeque<Waiting>>,
+    waiting: OwnIds<Key, VecDeque<Waiting>>,
 }
 
 #[derive(Debug)]

@@ -44,6 +44,7 @@ pub mod lane;
 #[doc(hidden)]
 pub mod limits;
 mod node;
+mod own_ids;
 mod recovery;
 #[doc(hidden)]
 pub mod routing;

@@ -71,7 +71,7 @@ impl<H: DialogHandler> Endpoint<H> {
                 match effect {
                     Effect::Transmit { flow, bytes } => out.push(Out::Transmit(flow, bytes)),
                     Effect::Commit(commit) => out.push(Out::Commit(commit)),
-                    Effect::Relay { to, relay } => out.push(Out::Relay(to, relay)),
+                    Effect::Relay { to, relay } => out.push(Out::Relay(to, *relay)),
                     Effect::Deliver { actor, input } => inputs.push_back((actor, input)),
                     Effect::Stop { actor } => drop(self.actors.remove(&actor)),
                     Effect::Spawn { key, birth, input } => {

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use holdline_sip::wire::{BRANCH_COOKIE, Request, Response};
 
 use super::raw::RawVia;
-use crate::routing::{TagKey, base32, push_base32};
+use crate::routing::{BALANCER_MARK, TagKey, base32, push_base32};
 
-/// What our branches start with behind the magic cookie; a node's start with another mark.
-const MARK: &str = "lb";
 /// 64 bits, five to a character.
 const HASH_CHARS: usize = 13;
 
@@ -43,7 +41,7 @@ impl<'m> Identity<'m> {
 
 impl BranchMaker {
     pub(super) fn new(me: SocketAddr, tags: TagKey) -> Self {
-        Self { tags, me, via: format!("SIP/2.0/UDP {me};branch={BRANCH_COOKIE}{MARK}") }
+        Self { tags, me, via: format!("SIP/2.0/UDP {me};branch={BRANCH_COOKIE}{BALANCER_MARK}") }
     }
 
     /// Our Via for a request with this identity.
@@ -61,7 +59,8 @@ impl BranchMaker {
         if ours.addr() != Some(self.me) {
             return false;
         }
-        let branch = ours.branch().and_then(|branch| branch.strip_prefix(BRANCH_COOKIE)?.strip_prefix(MARK));
+        let branch =
+            ours.branch().and_then(|branch| branch.strip_prefix(BRANCH_COOKIE)?.strip_prefix(BALANCER_MARK));
         branch.is_some_and(|hash| hash.as_bytes() == base32::<HASH_CHARS>(self.hash(next).into()))
     }
 

@@ -1,16 +1,14 @@
 //! The directory of a lane: each dialog as a running actor or as the bytes its replicas hold.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use bytes::Bytes;
 use holdline_cluster::id::{Key, NodeId};
 use holdline_sip::Timestamp;
 
+use crate::own_ids::OwnIds;
 use crate::step::Input;
 
 /// All dialogs of a lane.
-pub(super) type Directory<A> = HashMap<Key, Entry<A>, BuildHasherDefault<KeyHasher>>;
+pub(super) type Directory<A> = OwnIds<Key, Entry<A>>;
 
 /// One dialog.
 #[derive(Debug)]
@@ -99,29 +97,5 @@ impl<A> Entry<A> {
             && !self.snapshot.is_empty()
             && !self.busy
             && !self.ended
-    }
-}
-
-/// [`Key`]s carry 60 random bits of ours: folding them is hash enough.
-#[derive(Debug, Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u16(&mut self, n: u16) {
-        self.write_u64(u64::from(n));
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 }

@@ -47,7 +47,7 @@ pub enum Effect<A> {
         /// The node.
         to: NodeId,
         /// What.
-        relay: Relay,
+        relay: Box<Relay>,
     },
     /// Look the host up, then call [`Lane::handle_resolved`](super::Lane::handle_resolved).
     Resolve {
@@ -67,6 +67,6 @@ pub enum Effect<A> {
         /// Who asked.
         to: ReplyTo,
         /// The answer.
-        reply: Reply,
+        reply: Box<Reply>,
     },
 }

@@ -10,13 +10,14 @@ use holdline_sip::{Flow, Timestamp};
 use super::shards::Early;
 use super::{Effect, Lane, Sender};
 use crate::recovery::address;
+use crate::routing::is_of_balancer;
 use crate::step::Input;
 
 impl<A: Clone> Lane<A> {
     /// Passes a message whose shard is ours; one of another's is sent on or held, and is not passed.
     ///
-    /// An INVITE that makes a dialog may also be placed in another shard of ours, which saves the hop; but not if a balancer
-    /// may have sent it here in place of a node that died: the dialog may exist already, on its way to us.
+    /// What has no tag of ours yet may also be placed in another shard of ours, which saves the hop; but not if a balancer may
+    /// have sent it here in place of a node that died: the dialog may exist already, on its way to us.
     pub(super) fn gatekeep(
         &mut self,
         now: Timestamp,
@@ -44,12 +45,11 @@ impl<A: Clone> Lane<A> {
         if self.owns(shard) {
             return Some(());
         }
-        let by_call_id = matches!(message, Message::Request(request) if request.to_tag().is_none());
         match self.ownership.owner(shard) {
-            Some(_) if by_call_id && self.is_ours_to_place(shard) => return Some(()),
+            Some(_) if self.is_ours_to_place(message, shard) => return Some(()),
             Some(owner) if !hopped => {
                 let forward = Forward { datagram: message.as_bytes().clone(), source: Some(address(flow)) };
-                let relay = Relay { body: Some(relay::Body::Forward(forward)) };
+                let relay = Box::new(Relay { body: Some(relay::Body::Forward(forward)) });
                 self.effects.push_back(Effect::Relay { to: owner, relay });
                 // The owner may be dead and we its heir, not told yet: then the shard, when it comes, finds this here.
                 if self.ownership.is_near(shard) {
@@ -61,8 +61,11 @@ impl<A: Clone> Lane<A> {
         None
     }
 
-    fn is_ours_to_place(&self, shard: Shard) -> bool {
-        !self.ownership.is_near(shard) && self.owned_shard_near(shard).is_some()
+    /// Whether a message of a live owner's shard can be served here all the same.
+    fn is_ours_to_place(&self, message: &Message, shard: Shard) -> bool {
+        let Message::Request(request) = message else { return false };
+        let in_place_of_another = is_of_balancer(request.branch()) && self.ownership.is_near(shard);
+        request.to_tag().is_none() && !in_place_of_another && self.owned_shard_near(shard).is_some()
     }
 
     /// Takes up what the transactions have to say.

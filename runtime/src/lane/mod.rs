@@ -14,7 +14,7 @@ mod shards;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use self::fence::Fence;
 use self::shards::{Early, Shards};
 use crate::commit::Gate;
 use crate::limits;
+use crate::own_ids::OwnIds;
 use crate::recovery::snapshot;
 use crate::routing::TagKey;
 use crate::step::{Birth, Input};
@@ -145,9 +146,9 @@ pub struct Lane<A> {
     /// Dialogs by the time they may become idle, oldest first.
     idle: VecDeque<(Timestamp, Key)>,
     /// Requests handed to dialogs that have no final response: for CANCEL, and should the dialog's handler panic.
-    open: HashMap<ServerTransactionId, (Key, Request)>,
+    open: OwnIds<ServerTransactionId, (Key, Request)>,
     /// Our own INVITEs without a final response, for CANCEL.
-    calls: HashMap<Key, ClientTransactionId>,
+    calls: OwnIds<Key, ClientTransactionId>,
     shards: Shards,
     fence: Fence,
     rng: StdRng,
@@ -174,8 +175,8 @@ impl<A: Clone> Lane<A> {
             deadlines: Deadlines::default(),
             gate: Gate::default(),
             idle: VecDeque::new(),
-            open: HashMap::new(),
-            calls: HashMap::new(),
+            open: OwnIds::default(),
+            calls: OwnIds::default(),
             shards,
             fence: Fence::default(),
             rng,

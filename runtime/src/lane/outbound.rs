@@ -15,7 +15,8 @@ impl<A: Clone> Lane<A> {
     /// A step of a dialog is done: its new version is committed, what it sends leaves now or when that is durable.
     pub fn handle_outcome(&mut self, now: Timestamp, outcome: Outcome) {
         let Outcome { key, life, sends, version, deadline, busy, ended, replies } = outcome;
-        self.effects.extend(replies.into_iter().map(|(to, reply)| Effect::Reply { to, reply }));
+        self.effects
+            .extend(replies.into_iter().map(|(to, reply)| Effect::Reply { to, reply: Box::new(reply) }));
         // Retired, or given up, while the step ran: the new owner decides what is sent.
         let Some(entry) = self.directory.get_mut(&key).filter(|entry| entry.life == life) else { return };
         entry.slot.done();

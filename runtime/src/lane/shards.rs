@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use holdline_cluster::engine::Stored;
-use holdline_cluster::id::{Key, NodeId, Shard};
+use holdline_cluster::id::{Key, NodeId, SHARDS, Shard};
 use holdline_sip::wire::{Message, Method, Request};
 use holdline_sip::{Flow, Timestamp};
 
@@ -18,7 +18,7 @@ use crate::step::Input;
 pub(super) struct Shards {
     /// Shards whose dialogs are here; `None` for a node alone. The cluster says a little earlier that a shard is ours than
     /// its dialogs arrive: until then nobody is told that there is no such dialog.
-    active: Option<HashSet<Shard>>,
+    active: Option<Box<[bool]>>,
     held: VecDeque<Held>,
     /// Dialogs taken over whose `on_recovered` is still to run.
     recovering: VecDeque<Key>,
@@ -46,7 +46,7 @@ pub(super) enum Early {
 impl Shards {
     pub(super) fn new(alone: bool) -> Self {
         Self {
-            active: (!alone).then(HashSet::new),
+            active: (!alone).then(|| vec![false; usize::from(SHARDS)].into()),
             held: VecDeque::new(),
             recovering: VecDeque::new(),
             taken_over: HashMap::new(),
@@ -55,7 +55,7 @@ impl Shards {
     }
 
     fn is_active(&self, shard: Shard) -> bool {
-        self.active.as_ref().is_none_or(|active| active.contains(&shard))
+        self.active.as_ref().is_none_or(|active| active[usize::from(shard.0)])
     }
 
     pub(super) fn held(&self) -> usize {
@@ -148,7 +148,7 @@ impl<A: Clone> Lane<A> {
         items: Vec<Stored>,
     ) {
         if let Some(active) = &mut self.shards.active {
-            active.insert(shard);
+            active[usize::from(shard.0)] = true;
         }
         for item in items {
             self.adopt(now, lost, item);
@@ -159,7 +159,7 @@ impl<A: Clone> Lane<A> {
     /// These shards are other nodes': their actors stop, what waits for a confirmation here is never sent.
     pub fn handle_retired(&mut self, now: Timestamp, shards: &HashSet<Shard>) {
         if let Some(active) = &mut self.shards.active {
-            active.retain(|shard| !shards.contains(shard));
+            shards.iter().for_each(|shard| active[usize::from(shard.0)] = false);
         }
         self.fence.retire(|shard| shards.contains(&shard));
         let keys: Vec<Key> =

@@ -127,7 +127,7 @@ impl Bench {
                 Effect::Transmit { bytes, .. } => out.sent.push(Message::parse(bytes).unwrap()),
                 Effect::Commit(commit) => out.commits.push(commit),
                 Effect::Relay { to, .. } => out.relays.push(to),
-                Effect::Reply { reply, .. } => out.replies.push(reply),
+                Effect::Reply { reply, .. } => out.replies.push(*reply),
                 Effect::Stop { actor } => drop(self.actors.remove(&actor)),
                 Effect::Spawn { key, birth, input } => {
                     self.next += 1;
@@ -310,7 +310,7 @@ fn an_invite_for_a_shard_without_an_owner_waits_for_what_comes_with_it() {
 }
 
 #[test]
-fn an_invite_of_a_neighbours_shard_is_sent_on_and_a_strangers_is_placed_here() {
+fn a_balancers_invite_of_a_neighbours_shard_is_sent_on_and_any_other_is_placed_here() {
     let set = Arc::new(Set::default());
     *set.other.lock().unwrap() = Some("n2".parse().unwrap());
     let mut bench = Bench::new(set.clone(), Some(Durability::Async));
@@ -319,14 +319,16 @@ fn an_invite_of_a_neighbours_shard_is_sent_on_and_a_strangers_is_placed_here() {
     set.owned.lock().unwrap().push(mine);
     bench.lane.handle_activated(bench.now, mine, None, Vec::new());
     set.near.store(true, Ordering::Relaxed);
-    let near = bench.receive(&request("INVITE", "answer", "1", 1, ""));
+    let near = bench.receive(&request("INVITE", "answer", "lb1", 1, ""));
     assert_eq!((near.relays.len(), near.sent.len(), bench.lane.counts().held), (1, 0, 1));
-    set.near.store(false, Ordering::Relaxed);
     assert!(
         bench.later(limits::HELD_REQUEST_TTL).sent.is_empty(),
         "the copy is not placed: its owner has it"
     );
-    assert_eq!(bench.receive(&request("INVITE", "answer", "1", 1, "")).statuses(), [180, 200]);
+    let direct = bench.receive(&request("INVITE", "answer", "1", 1, ""));
+    assert_eq!((direct.relays.len(), direct.statuses()), (0, vec![180, 200]), "no balancer chose this node");
+    set.near.store(false, Ordering::Relaxed);
+    assert_eq!(bench.receive(&request("INVITE", "answer", "lb2", 1, "")).statuses(), [180, 200]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl<H: DialogHandler> LaneHost<H> {
             Effect::Relay { to, relay } => self.shared.relay(&to, &relay),
             Effect::Reply { to, reply } => {
                 let name = self.shared.name.to_string();
-                let reply = reply.map(|info| DialogInfo { node: name, ..info });
+                let reply = (*reply).map(|info| DialogInfo { node: name, ..info });
                 match to {
                     ReplyTo::Here(id) => self.shared.calls.resolve(id, reply),
                     ReplyTo::Node(node, id) => self.shared.reply(&node, id, reply),

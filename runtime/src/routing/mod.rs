@@ -1,6 +1,7 @@
 //! Which shard a message belongs to, by the tags and the Call-ID it carries: the same answer on every node and balancer.
 
 mod base32;
+mod branch;
 mod siphash;
 mod tag;
 
@@ -8,6 +9,7 @@ use holdline_cluster::id::{Key, Shard};
 use holdline_sip::wire::Peek;
 
 pub(crate) use base32::{encode as base32, push as push_base32};
+pub(crate) use branch::{BALANCER_MARK, is_of_balancer};
 pub use tag::{TAG_CHARS, TagKey};
 
 /// How a message finds its shard.
