@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ractor::registry::pid_registry::demonitor;
 use ractor::{Actor, ActorRef, SpawnErr};
 use ractor_cluster::node::{NodeConnectionMode, NodeServerSessionInformation};
 use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage};
@@ -416,6 +417,9 @@ impl NodeEventSubscription for Subscription {
     }
 
     fn node_session_ready(&self, session: NodeServerSessionInformation) {
+        // By now it has announced `NodeCtl`, and there is nothing else to announce. Left as it is, it would be woken across
+        // threads at the start and the end of every actor of this process, only to find that its messages stay here.
+        demonitor(session.actor.get_id());
         self.send(&session, |number| Event::Ready { number });
     }
 
