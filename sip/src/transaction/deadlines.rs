@@ -1,7 +1,7 @@
-//! One heap of deadlines for a whole table: an entry per transaction, deleted lazily and compacted when half of it is stale.
+//! The deadlines of a whole table: an entry per transaction, deleted lazily and compacted when half of them are stale.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use super::machine::Action;
@@ -18,6 +18,11 @@ impl At {
 
     fn after(now: Timestamp, wait: Duration) -> At {
         At::from(now.saturating_add(wait))
+    }
+
+    /// The bucket it falls into: 2^26 ns wide.
+    fn bucket(self) -> u64 {
+        self.0 >> 26
     }
 }
 
@@ -40,7 +45,7 @@ pub(super) enum Side {
 pub(super) struct Clock {
     resend_at: At,
     life_at: At,
-    /// The time of the heap entry that stands for this clock.
+    /// The time of the entry that stands for this clock.
     queued: At,
     resend: Timer,
     life: Timer,
@@ -125,7 +130,7 @@ impl Clock {
         None
     }
 
-    /// Its heap entry was popped.
+    /// Its entry was popped.
     pub(super) fn unqueue(&mut self) {
         self.queued = At::NEVER;
     }
@@ -143,18 +148,34 @@ pub(super) struct Entry {
     pub(super) side: Side,
 }
 
+/// Entries by deadline: those of the next seconds in a heap, later ones in buckets of some 67 ms each, which go into the heap
+/// when their time comes.
+///
+/// Most transactions end after 32 s (timers J and L), tens of thousands at a time: one heap of all of them costs a dozen cache
+/// misses for each that goes, a bucket none.
 pub(super) struct Deadlines {
-    heap: BinaryHeap<Reverse<Entry>>,
+    near: BinaryHeap<Reverse<Entry>>,
+    far: BTreeMap<u64, Bucket>,
+    /// The bucket of the time last heard of: all up to it are in the heap.
+    opened: u64,
+    len: usize,
     /// Entries no clock stands behind any more.
     stale: usize,
 }
 
+struct Bucket {
+    first: At,
+    entries: Vec<Entry>,
+}
+
+/// What is due within so many buckets goes into the heap at once: above T2, so that retransmissions need no bucket.
+const NEAR_BUCKETS: u64 = 64;
 /// Below this many stale entries a compaction is not worth its pass.
 const STALE_MIN: usize = 64;
 
 impl Deadlines {
     pub(super) fn new() -> Self {
-        Deadlines { heap: BinaryHeap::new(), stale: 0 }
+        Deadlines { near: BinaryHeap::with_capacity(64), far: BTreeMap::new(), opened: 0, len: 0, stale: 0 }
     }
 
     /// Makes sure an entry wakes `clock` in time. A later deadline keeps the earlier entry and moves when that one pops.
@@ -167,7 +188,14 @@ impl Deadlines {
             self.stale += 1;
         }
         clock.queued = at;
-        self.heap.push(Reverse(Entry { at, slot, side }));
+        self.len += 1;
+        let entry = Entry { at, slot, side };
+        if at.bucket() <= self.opened + NEAR_BUCKETS {
+            return self.near.push(Reverse(entry));
+        }
+        let bucket = self.far.entry(at.bucket()).or_insert_with(|| Bucket { first: at, entries: Vec::new() });
+        bucket.first = bucket.first.min(at);
+        bucket.entries.push(entry);
     }
 
     /// Gives up the entry of a transaction that has ended.
@@ -179,11 +207,17 @@ impl Deadlines {
 
     /// The next entry due at `now`; the caller says by `dropped` if it was stale.
     pub(super) fn pop_due(&mut self, now: Timestamp) -> Option<Entry> {
-        let Reverse(first) = self.heap.peek()?;
-        if first.at > At::from(now) {
+        let now = At::from(now);
+        self.opened = self.opened.max(now.bucket());
+        while let Some(bucket) = self.far.first_entry().filter(|bucket| *bucket.key() <= self.opened) {
+            self.near.extend(bucket.remove().entries.into_iter().map(Reverse));
+        }
+        let Reverse(first) = self.near.peek()?;
+        if first.at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        self.len -= 1;
+        self.near.pop().map(|Reverse(entry)| entry)
     }
 
     /// A stale entry was popped.
@@ -191,24 +225,32 @@ impl Deadlines {
         self.stale = self.stale.saturating_sub(1);
     }
 
-    /// Throws stale entries away once they are half of the heap, so that it stays within twice the live transactions.
+    /// Throws stale entries away once they are half of all, so that these stay within twice the live transactions.
     pub(super) fn compact(&mut self, is_live: impl Fn(&Entry) -> bool) {
-        if self.stale >= STALE_MIN && self.stale * 2 >= self.heap.len() {
-            self.heap.retain(|Reverse(entry)| is_live(entry));
+        if self.stale >= STALE_MIN && self.stale * 2 >= self.len {
+            self.near.retain(|Reverse(entry)| is_live(entry));
+            self.far.retain(|_, bucket| {
+                bucket.entries.retain(&is_live);
+                !bucket.entries.is_empty()
+            });
+            self.len = self.near.len() + self.far.values().map(|bucket| bucket.entries.len()).sum::<usize>();
             self.stale = 0;
         }
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.heap.peek().map(|Reverse(entry)| Duration::from_nanos(entry.at.0))
+        let near = self.near.peek().map(|Reverse(entry)| entry.at);
+        let far = self.far.values().next().map(|bucket| bucket.first);
+        [near, far].into_iter().flatten().min().map(|at| Duration::from_nanos(at.0))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
+        self.len
     }
 
     pub(super) fn clear(&mut self) {
-        self.heap.clear();
-        self.stale = 0;
+        self.near.clear();
+        self.far.clear();
+        (self.len, self.stale) = (0, 0);
     }
 }

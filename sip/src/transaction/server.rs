@@ -25,7 +25,7 @@ pub(super) struct ServerTransaction {
     rfc2543: bool,
     /// The INVITE until its first response, for the 100; empty otherwise.
     request: Bytes,
-    /// The last response, sent again for each retransmission of the request; empty before the first.
+    /// The last response, if it is ours to send again for each retransmission of the request.
     last: Bytes,
 }
 
@@ -265,6 +265,10 @@ impl ServerTransaction {
             Action::Send => {
                 self.last = std::mem::take(&mut carried.response);
                 self.transmit(effects);
+                // RFC 6026 §7.1: a 2xx to an INVITE is the TU's to send again.
+                if self.machine == Machine::Invite(invite_server::State::Accepted) {
+                    self.last = Bytes::new();
+                }
             }
             Action::SendTrying => {
                 if let Some(invite) = compose::reread(&self.request) {

@@ -1,8 +1,7 @@
 //! A message without its start line's meaning: bytes, lines, mandatory fields.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::error::{ErrorKind, ParseError};
 use super::header::{EXT, HeaderKey};
@@ -15,9 +14,11 @@ use super::scan::{Line, Lines, Mode, Scan, Span, scan};
 pub(crate) struct Raw {
     /// Exactly one message: leading line ends and what follows the body are cut off.
     pub(crate) wire: Bytes,
-    /// The head again, octet for octet in the same place, with folds as blanks and octets that are not UTF-8 as
-    /// question marks; only there if the head has such.
-    text: Option<Arc<str>>,
+    /// The head as text. `None` in a message we put together, whose few reads check what they read.
+    text: Option<ByteString>,
+    /// False if the text is another than the octets: with folds as blanks and octets that are not UTF-8 as question marks,
+    /// each in the same place.
+    plain: bool,
     pub(crate) lines: Lines,
     pub(crate) start_line: Span,
     pub(crate) body_start: usize,
@@ -45,6 +46,7 @@ impl Raw {
                 body_start: bytes.len(),
                 wire: bytes,
                 text: None,
+                plain: true,
                 lines: Lines::new(),
                 start_line: Span::default(),
                 key: Key::default(),
@@ -54,16 +56,11 @@ impl Raw {
 
     fn new(wire: Bytes, found: Scan) -> (Raw, Option<ParseError>) {
         let Scan { start_line, lines, body_start, folded } = found;
-        let head = &wire[..body_start];
-        let (text, (key, fault)) = match str::from_utf8(head) {
-            Ok(head) if !folded => (None, Key::read(head, &lines)),
-            _ => {
-                let text = plain(head, &lines);
-                let read = Key::read(&text, &lines);
-                (Some(text), read)
-            }
-        };
-        (Raw { wire, text, lines, start_line, body_start, key }, fault)
+        let head = ByteString::try_from(wire.slice(..body_start)).ok().filter(|_| !folded);
+        let plain = head.is_some();
+        let text = head.unwrap_or_else(|| patched(&wire[..body_start], &lines).into());
+        let (key, fault) = Key::read(&text, &lines);
+        (Raw { wire, text: Some(text), plain, lines, start_line, body_start, key }, fault)
     }
 
     /// A message this process put together out of checked parts; `key` has ranges of the headers.
@@ -75,12 +72,12 @@ impl Raw {
         // A field that is not there is an empty range at the start, and stays there.
         let key = key.map(|span| if span.is_empty() { span } else { span.shifted(headers_start) });
         let start_line = Span::new(0, headers_start - b"\r\n".len());
-        Raw { wire, text: None, lines, start_line, body_start, key }
+        Raw { wire, text: None, plain: true, lines, start_line, body_start, key }
     }
 
     /// Whether the head has neither folds nor octets that are not UTF-8.
     pub(crate) fn is_plain(&self) -> bool {
-        self.text.is_none()
+        self.plain
     }
 
     /// The text of a range of the head.
@@ -112,14 +109,15 @@ impl Raw {
     /// `None` if the head has a second text or would grow beyond what ranges can say.
     pub(crate) fn insert(&self, at: usize, octets: &[u8]) -> Option<Raw> {
         let by = u16::try_from(octets.len()).ok()?;
-        if self.text.is_some() || self.body_start + octets.len() > usize::from(u16::MAX) {
+        if !self.plain || self.body_start + octets.len() > usize::from(u16::MAX) {
             return None;
         }
         let mut wire = Vec::with_capacity(self.wire.len() + octets.len());
         wire.extend_from_slice(&self.wire[..at]);
         wire.extend_from_slice(octets);
         wire.extend_from_slice(&self.wire[at..]);
-        let mut raw = Raw { wire: wire.into(), body_start: self.body_start + octets.len(), ..self.clone() };
+        let body_start = self.body_start + octets.len();
+        let mut raw = Raw { wire: wire.into(), text: None, body_start, ..self.clone() };
         let at = u16::try_from(at).ok()?;
         // A range that ends where the octets go in takes them up if it is the Via's; the branch's does not.
         let moved = |span: Span| Span {
@@ -138,7 +136,9 @@ impl Raw {
 
     /// Octets that are not UTF-8 are shown as question marks, which no field that identifies may be made of.
     fn foreign_octets(&self) -> Option<ParseError> {
-        self.text.as_ref()?;
+        if self.plain {
+            return None;
+        }
         let key = &self.key;
         [self.start_line, key.call_id, key.from_tag, key.to_tag, key.via, key.cseq_method]
             .into_iter()
@@ -184,7 +184,7 @@ impl<'a, K: HeaderKey> Iterator for LinesOf<'a, K> {
 }
 
 /// The head with folds as blanks and octets that are not UTF-8 as question marks.
-fn plain(head: &[u8], lines: &Lines) -> Arc<str> {
+fn patched(head: &[u8], lines: &Lines) -> String {
     let mut octets = head.to_vec();
     for line in lines {
         for octet in &mut octets[line.value.range()] {
@@ -198,5 +198,5 @@ fn plain(head: &[u8], lines: &Lines) -> Arc<str> {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| '?'));
     }
-    text.into()
+    text
 }

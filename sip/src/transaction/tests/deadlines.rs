@@ -1,4 +1,4 @@
-//! The deadline heap: order, lazy deletion, and its size.
+//! The deadlines: order, lazy deletion, and their number.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn a_timer_of_no_time_has_fired_at_once() {
 }
 
 #[test]
-fn the_heap_stays_within_twice_its_live_clocks() {
+fn the_entries_stay_within_twice_the_live_clocks() {
     let mut deadlines = Deadlines::new();
     let mut clocks = Slab::new();
     let mut live = Vec::new();
@@ -75,6 +75,35 @@ fn the_heap_stays_within_twice_its_live_clocks() {
         assert!(deadlines.len() <= 2 * live.len() + 64, "{} for {}", deadlines.len(), live.len());
     }
     assert!(live.len() > 1_000);
+}
+
+#[test]
+fn entries_come_out_in_order_whenever_they_were_queued_and_looked_for() {
+    let (mut deadlines, mut seed) = (Deadlines::new(), 1u64);
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let (mut now, mut queued, mut popped) = (NOW, Vec::new(), Vec::new());
+    for index in 0..5_000 {
+        let wait = [20, 400, 5_000, 32_000][random(4) as usize];
+        let mut clock = Clock::new();
+        let at = now + Duration::from_millis(random(wait));
+        clock.act(Action::Start(Timer::J), at, &Timers::default(), false);
+        deadlines.queue(&mut clock, Side::Server, slot(index));
+        queued.push(at + Duration::from_secs(32));
+        let earliest = queued.iter().copied().min();
+        assert_eq!(deadlines.next(), earliest, "to the nanosecond");
+        now += Duration::from_millis(random(40));
+        while let Some(entry) = deadlines.pop_due(now) {
+            popped.push(entry.at);
+            let (first, _) = queued.iter().enumerate().min_by_key(|(_, at)| **at).unwrap();
+            assert!(queued.swap_remove(first) <= now);
+        }
+        assert!(queued.iter().all(|at| *at > now), "what is due comes out");
+        assert_eq!(deadlines.len(), queued.len());
+    }
+    assert!(popped.is_sorted() && popped.len() > 1_000);
 }
 
 #[test]
