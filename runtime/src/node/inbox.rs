@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdline_cluster::engine::{Confirmation, Stored};
@@ -60,8 +61,10 @@ impl Inbox {
         true
     }
 
-    /// Everything that is there.
+    /// Everything that is there; what is left after it wakes anew.
     pub(crate) fn take(&self) -> VecDeque<News> {
+        // The wake first, or one for news that come in between would be lost.
+        let _ = pin!(self.wake.notified()).enable();
         std::mem::take(&mut *self.lock())
     }
 
