@@ -25,10 +25,10 @@ pub(crate) enum Error {
     Field(&'static str),
 }
 
-/// The dialog, its data and its timers as bytes. `None` for data leaves the data out.
+/// The dialog, its data and its timers as bytes. `None` for data leaves the data out, and so does the end of the dialog.
 pub(crate) fn encode<D: DialogData>(core: &dialog::Snapshot, data: Option<&D>, timers: &Timers) -> Bytes {
     let timers = timers.iter().map(|(name, at)| v1::Timer { name: name.clone(), at_ms: ms(*at) }).collect();
-    let data = data.map(|data| data.encode_to_vec().into());
+    let data = data.filter(|_| core.state != State::Terminated).map(|data| data.encode_to_vec().into());
     v1::Snapshot { dialog: Some(dialog(core)), data, timers }.encode_to_vec().into()
 }
 
@@ -124,17 +124,21 @@ pub(crate) fn state(state: State) -> v1::DialogState {
 }
 
 fn dialog(s: &dialog::Snapshot) -> v1::Dialog {
+    // A UAS that is over sends no more requests: what is kept of it is what answers one that comes again. A UAC may have to
+    // end another branch of its INVITE.
+    let over = s.state == State::Terminated && s.role == Role::Uas;
+    let kept = |text: &String| if over { String::new() } else { text.clone() };
     v1::Dialog {
         call_id: s.id.call_id.clone(),
         local_tag: s.id.local_tag.clone(),
         remote_tag: s.id.remote_tag.clone(),
         role: role(s.role).into(),
         state: state(s.state).into(),
-        local_uri: s.local_uri.clone(),
-        remote_uri: s.remote_uri.clone(),
-        remote_target: s.remote_target.clone(),
-        route_set: s.route_set.clone(),
-        branch_prefix: s.branch_prefix.clone(),
+        local_uri: kept(&s.local_uri),
+        remote_uri: kept(&s.remote_uri),
+        remote_target: kept(&s.remote_target),
+        route_set: if over { Vec::new() } else { s.route_set.clone() },
+        branch_prefix: kept(&s.branch_prefix),
         local_cseq: s.local_cseq,
         invite_cseq: s.invite_cseq,
         remote_cseq: s.remote_cseq,
