@@ -13,6 +13,7 @@ pub type Timestamp = std::time::Duration;
 pub mod engine;
 pub mod id;
 pub mod membership;
+pub mod own_ids;
 pub mod ownership;
 pub mod placement;
 pub mod replication;

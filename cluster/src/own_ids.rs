@@ -1,14 +1,26 @@
-//! Maps by ids that this process drew itself, which nobody can choose so that they collide: a quick hash is enough.
+//! Maps by ids that the cluster drew itself, which nobody can choose so that they collide: a quick hash is enough.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map by `Key`s (60 random bits of ours) or by transaction ids (counted by ourselves).
-pub(crate) type OwnIds<K, V> = HashMap<K, V, BuildHasherDefault<Fold>>;
+/// A map by [`Key`](crate::id::Key)s (60 random bits of ours) or other numbers that we count or draw ourselves.
+///
+/// ```
+/// use holdline_cluster::id::Key;
+/// use holdline_cluster::own_ids::OwnIds;
+///
+/// let mut names: OwnIds<Key, &str> = OwnIds::default();
+/// names.insert(Key { placement: 1, id: 4 }, "a call");
+/// assert_eq!(names.get(&Key { placement: 1, id: 4 }), Some(&"a call"));
+/// ```
+pub type OwnIds<K, V> = HashMap<K, V, BuildHasherDefault<Fold>>;
+
+/// A set of such ids.
+pub type OwnIdSet<K> = HashSet<K, BuildHasherDefault<Fold>>;
 
 /// Folds a few words into one: FxHash, as rustc has it.
 #[derive(Debug, Default)]
-pub(crate) struct Fold(u64);
+pub struct Fold(u64);
 
 impl Hasher for Fold {
     fn finish(&self) -> u64 {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use holdline_cluster::id::Key;
+use holdline_cluster::own_ids::OwnIds;
 
-use crate::own_ids::OwnIds;
 use crate::step::Send;
 
 /// Sends that wait for their version, per dialog, in the order of the steps.

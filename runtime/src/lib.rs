@@ -44,7 +44,6 @@ pub mod lane;
 #[doc(hidden)]
 pub mod limits;
 mod node;
-mod own_ids;
 mod recovery;
 #[doc(hidden)]
 pub mod routing;

@@ -80,7 +80,7 @@ impl Replication {
         // Newest first: an older version of the same key must not replace it.
         while let Some((key, entry)) = lost.pop() {
             // A node that was a target and is none any more has been told to drop its copy, or soon will be.
-            let targets = self.targets.get(&key.shard());
+            let targets = self.targets.get(key.shard());
             let unwanted = targets.is_some_and(|targets| !targets.contains(id));
             if !unwanted && !peer.live.contains(key) && !peer.repair.contains(key) {
                 peer.live.put(key, entry);

@@ -8,6 +8,7 @@ mod flush;
 mod lane;
 mod peer;
 mod pending;
+mod targets;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ pub use self::effect::Effect;
 pub use self::lane::Entry;
 use self::peer::Peer;
 use self::pending::Pending;
+use self::targets::Targets;
 pub use self::window::Ack;
 use crate::Timestamp;
 use crate::id::{Key, NodeId, Shard};
@@ -91,7 +93,7 @@ pub struct Replication {
     /// Targets without a link, and since when: they count for a moment more.
     unlinked: BTreeMap<NodeId, Timestamp>,
     /// Where the copies of the shards this node owns belong.
-    targets: BTreeMap<Shard, Vec<NodeId>>,
+    targets: Targets,
     pending: Pending,
     /// Flushes that are due, by time.
     flushes: BTreeSet<(Timestamp, NodeId)>,
@@ -138,7 +140,7 @@ impl Replication {
             config,
             peers: BTreeMap::new(),
             unlinked: BTreeMap::new(),
-            targets: BTreeMap::new(),
+            targets: Targets::default(),
             pending: Pending::default(),
             flushes: BTreeSet::new(),
             rewind: None,
@@ -164,7 +166,7 @@ impl Replication {
             self.peers.insert(peer.clone(), state);
             self.unlinked.remove(peer);
             for key in self.pending.keys() {
-                if self.targets.get(&key.shard()).is_some_and(|targets| targets.contains(peer)) {
+                if self.targets.of(key.shard()).contains(peer) {
                     self.send_waiting(now, peer, key);
                 }
             }
@@ -190,7 +192,7 @@ impl Replication {
 
     /// The shard went to another owner: nothing of it is confirmed any more.
     pub fn handle_retired(&mut self, shard: Shard) {
-        self.targets.remove(&shard);
+        self.targets.remove(shard);
         for peer in self.peers.values_mut() {
             peer.live.remove_shard(shard);
             peer.repair.remove_shard(shard);
@@ -204,7 +206,7 @@ impl Replication {
 
     /// The owner changed an item: bring it to the targets, and confirm it when it is safe.
     pub fn handle_commit(&mut self, now: Timestamp, key: Key, durability: Durability, entry: Entry) {
-        let targets = self.targets.get(&key.shard()).map(Vec::as_slice).unwrap_or_default();
+        let targets = self.targets.of(key.shard());
         for to in targets.iter().filter(|peer| self.peers.contains_key(*peer)).cloned().collect::<Vec<_>>() {
             self.put_live(now, &to, key, entry.clone());
         }
@@ -317,7 +319,7 @@ impl Replication {
 
     /// Confirms what can be confirmed of a key.
     fn settle(&mut self, key: Key) {
-        let targets = self.targets.get(&key.shard()).map(Vec::as_slice).unwrap_or_default();
+        let targets = self.targets.of(key.shard());
         let live: Vec<&NodeId> = targets.iter().filter(|peer| self.counts(peer)).collect();
         let (effects, counters) = (&mut self.effects, &mut self.counters);
         self.pending.settle(key, &live, |confirmation, durability| {
@@ -372,7 +374,7 @@ impl Replication {
             self.pending.restart_clock(now);
             return;
         }
-        let targets = self.targets.get(&key.shard()).cloned().unwrap_or_default();
+        let targets = self.targets.of(key.shard()).to_vec();
         let mut changed = false;
         for id in targets {
             if let Some(peer) = self.peers.get_mut(&id)

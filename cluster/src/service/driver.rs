@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::shared::{Shared, Stage};
 use super::{ClusterStats, Host};
+use crate::Timestamp;
 use crate::engine::{Commit, Confirmation, Effect, Engine, Notice};
 use crate::gossip::{Clock, Gossip};
 use crate::id::{Key, NodeId, Shard};
@@ -151,7 +152,10 @@ impl Driver {
 
     /// Moves everything on that can be moved.
     fn advance(&mut self) -> Result<(), End> {
-        let now = Instant::now();
+        // One time for all of it: the gap between two looks at the commits is then the gap between two flushes, and what a
+        // look finds is flushed at once instead of a timer's grain later.
+        let at = self.clock.now();
+        let now = self.clock.instant(at);
         let Some(node) = &mut self.node else { return Ok(()) };
         let beat = node.beat_at <= now;
         if beat {
@@ -159,9 +163,8 @@ impl Driver {
         }
         node.links.handle_tick(beat);
         self.outputs()?;
-        self.gather(now);
+        self.gather(now, at);
         let Some(node) = &mut self.node else { return Ok(()) };
-        let at = self.clock.now();
         if node.engine.poll_timeout().is_some_and(|due| due <= at) {
             node.engine.handle_timeout(at);
         }
@@ -170,7 +173,7 @@ impl Driver {
     }
 
     /// Takes the commits when their time has come; the queue stays armed as long as some keep coming.
-    fn gather(&mut self, now: Instant) {
+    fn gather(&mut self, now: Instant, at: Timestamp) {
         let Some(node) = self.node.as_mut().filter(|node| node.gather_at.is_some_and(|at| at <= now)) else {
             return;
         };
@@ -180,7 +183,7 @@ impl Driver {
             _ => Some(now + node.flush),
         };
         for commit in commits.drain(..) {
-            node.engine.handle_commit(self.clock.now(), commit);
+            node.engine.handle_commit(at, commit);
         }
         node.buffer = commits;
     }

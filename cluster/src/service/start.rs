@@ -114,7 +114,10 @@ impl Parts {
             let _ = ready.send(Ok(node.as_ref().map(|node| Arc::clone(node.links.directory()))));
             let Ok(gossip) = gossip.recv() else { return };
             let Self { clock, shared, host, received: inputs, .. } = self;
-            Driver { clock, shared, host, gossip, node, inputs, counts: Counts::default() }.run().await;
+            let driver = Driver { clock, shared, host, gossip, node, inputs, counts: Counts::default() };
+            // A task, not this future itself: to wake that, tokio writes to its eventfd even from its own thread.
+            // An error is a panic, which has been printed.
+            let _ = tokio::spawn(driver.run()).await;
         });
         // ractor's actors live in the runtime: only when it is gone may another node start.
         drop(runtime);

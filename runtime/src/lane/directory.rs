@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use holdline_cluster::id::{Key, NodeId};
+use holdline_cluster::own_ids::OwnIds;
 use holdline_sip::Timestamp;
 
-use crate::own_ids::OwnIds;
 use crate::step::Input;
 
 /// All dialogs of a lane.
