@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::lane::Entry;
 use super::{Confirmation, Durability};
 use crate::Timestamp;
@@ -20,9 +22,9 @@ pub(crate) struct Pending {
 struct Waiting {
     newest: Entry,
     /// Version and durability, in version order: the order in which they are confirmed.
-    commits: VecDeque<(u64, Durability)>,
+    commits: SmallVec<[(u64, Durability); 2]>,
     /// The newest version that each peer has acknowledged.
-    acked: Vec<(NodeId, u64)>,
+    acked: SmallVec<[(NodeId, u64); 1]>,
 }
 
 impl Pending {
@@ -33,11 +35,11 @@ impl Pending {
         match self.keys.get_mut(&key) {
             Some(waiting) => {
                 waiting.newest = entry;
-                waiting.commits.push_back((version, durability));
+                waiting.commits.push((version, durability));
             }
             None => {
-                let commits = VecDeque::from([(version, durability)]);
-                self.keys.insert(key, Waiting { newest: entry, commits, acked: Vec::new() });
+                let commits = smallvec![(version, durability)];
+                self.keys.insert(key, Waiting { newest: entry, commits, acked: SmallVec::new() });
             }
         }
     }
@@ -65,7 +67,7 @@ impl Pending {
         mut confirm: impl FnMut(Confirmation, Durability),
     ) {
         let Some(waiting) = self.keys.get_mut(&key) else { return };
-        while let Some((version, durability)) = waiting.commits.front().copied() {
+        while let Some((version, durability)) = waiting.commits.first().copied() {
             let has =
                 |peer: &NodeId| waiting.acked.iter().any(|(node, acked)| node == peer && *acked >= version);
             let protected = waiting.acked.iter().any(|(_, acked)| *acked >= version);
@@ -77,7 +79,7 @@ impl Pending {
             if !met {
                 break;
             }
-            waiting.commits.pop_front();
+            waiting.commits.remove(0);
             self.commits -= 1;
             confirm(Confirmation { key, version, protected }, durability);
         }
@@ -110,7 +112,7 @@ impl Pending {
     /// Whether a peer lacks the oldest version waiting under this key.
     pub(crate) fn waits_for(&self, peer: &NodeId, key: Key) -> bool {
         let Some(waiting) = self.keys.get(&key) else { return false };
-        let Some((version, _)) = waiting.commits.front() else { return false };
+        let Some((version, _)) = waiting.commits.first() else { return false };
         !waiting.acked.iter().any(|(node, acked)| node == peer && acked >= version)
     }
 

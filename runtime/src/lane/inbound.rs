@@ -76,7 +76,7 @@ impl<A: Clone> Lane<A> {
                 T::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 T::Request { id, request, flow } => self.request(now, id, request, flow),
                 T::Ack { request, .. } => {
-                    if let Some(key) = self.key_of_request(&request) {
+                    if let Some(key) = self.key_in_hand(&request) {
                         self.deliver(now, key, Input::Ack(request));
                     }
                 }
@@ -136,7 +136,7 @@ impl<A: Clone> Lane<A> {
 
     fn request(&mut self, now: Timestamp, id: ServerTransactionId, request: Request, flow: Flow) {
         if request.to_tag().is_some() {
-            match self.key_of_request(&request).filter(|key| self.directory.contains_key(key)) {
+            match self.key_in_hand(&request).filter(|key| self.directory.contains_key(key)) {
                 Some(key) => {
                     self.open.insert(id, (key, request.clone()));
                     self.deliver(now, key, Input::Request { transaction: id, request, flow });
@@ -238,6 +238,11 @@ impl<A: Clone> Lane<A> {
 
     fn key_of_request(&self, request: &Request) -> Option<Key> {
         request.to_tag().and_then(|tag| self.config.tags.parse(tag))
+    }
+
+    /// The same of a request that was let in: a forged tag then names no dialog, or one that knows its tag better.
+    fn key_in_hand(&self, request: &Request) -> Option<Key> {
+        request.to_tag().and_then(|tag| self.config.tags.reread(tag))
     }
 
     fn shard_of_call_id(&self, call_id: &str) -> Shard {

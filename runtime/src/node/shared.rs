@@ -53,7 +53,10 @@ impl<H: DialogHandler> Shared<H> {
 
     /// Hands a message to its lane: at once if that is `here`, else by its inbox.
     pub(super) fn route(&self, message: Message, flow: Flow, hopped: bool, here: Option<&LaneHost<H>>) {
-        let lane = self.lane_of(self.shard_of(&message));
+        let lane = match self.lanes() {
+            [only] => only,
+            _ => self.lane_of(self.shard_of(&message)),
+        };
         match here.filter(|here| std::ptr::eq(*here, Arc::as_ptr(lane))) {
             Some(here) => here.run(|lane, now| lane.handle_message(now, message, flow, hopped)),
             None => {

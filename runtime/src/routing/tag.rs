@@ -75,15 +75,13 @@ impl TagKey {
 
     /// The key in a tag of ours; nothing for a tag that is foreign, of another version or forged.
     pub fn parse(&self, tag: &str) -> Option<Key> {
-        if tag.len() != TAG_CHARS {
-            return None;
-        }
-        let bits = base32::decode(tag.as_bytes())?;
-        let (body, mac) = (bits >> MAC_BITS, bits & ((1 << MAC_BITS) - 1));
-        if body >> (PLACEMENT_BITS + ID_BITS) != VERSION || self.mac_of(body) != mac {
-            return None;
-        }
-        Some(Key { placement: (body >> ID_BITS) as u16, id: (body & ((1 << ID_BITS) - 1)) as u64 })
+        let (body, mac) = unsealed(tag)?;
+        (self.mac_of(body) == mac).then_some(key_of(body))
+    }
+
+    /// The same for a tag that was parsed on its way here: the check, which is most of the work, is not made again.
+    pub(crate) fn reread(&self, tag: &str) -> Option<Key> {
+        unsealed(tag).map(|(body, _)| key_of(body))
     }
 
     /// Where a call that carries no tag of ours yet belongs; the same on every node and balancer with this key.
@@ -127,6 +125,20 @@ impl std::fmt::Debug for TagKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("TagKey(secret)")
     }
+}
+
+/// What a tag of our version and length says, and the MAC it carries.
+fn unsealed(tag: &str) -> Option<(u128, u128)> {
+    if tag.len() != TAG_CHARS {
+        return None;
+    }
+    let bits = base32::decode(tag.as_bytes())?;
+    let (body, mac) = (bits >> MAC_BITS, bits & ((1 << MAC_BITS) - 1));
+    (body >> (PLACEMENT_BITS + ID_BITS) == VERSION).then_some((body, mac))
+}
+
+fn key_of(body: u128) -> Key {
+    Key { placement: (body >> ID_BITS) as u16, id: (body & ((1 << ID_BITS) - 1)) as u64 }
 }
 
 /// One key per purpose: HMAC-SHA256 of the purpose under the cluster key, truncated.

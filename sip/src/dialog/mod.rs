@@ -75,8 +75,8 @@ use crate::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Dialog {
     config: Arc<Config>,
-    /// The whole state; one letter because every line of the machine names it.
-    s: Snapshot,
+    /// The whole state; one letter because every line of the machine names it. In a box, since a dialog is moved often.
+    s: Box<Snapshot>,
     effects: VecDeque<Effect>,
 }
 
@@ -89,7 +89,7 @@ impl Dialog {
     pub const UNANSWERED_MAX: Duration = Duration::from_secs(180);
 
     fn from_state(config: &Arc<Config>, s: Snapshot) -> Self {
-        Self { config: Arc::clone(config), s, effects: VecDeque::new() }
+        Self { config: Arc::clone(config), s: Box::new(s), effects: VecDeque::new() }
     }
 
     /// Call-ID and tags; the remote tag of a UAC may change until the dialog is confirmed.

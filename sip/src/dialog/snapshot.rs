@@ -215,7 +215,7 @@ impl Snapshot {
 impl Dialog {
     /// The state to keep or to replicate; take it when every effect is polled.
     pub fn to_snapshot(&self) -> Snapshot {
-        self.s.clone()
+        (*self.s).clone()
     }
 
     /// The same without the copy, for encoding.

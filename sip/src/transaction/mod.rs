@@ -114,6 +114,8 @@ pub struct Transactions<U> {
     counters: Counters,
 }
 
+/// Room that an index keeps when nothing is left in it.
+const INDEX_KEPT: usize = 1_024;
 /// Transport failures remembered until the next `handle_timeout`; any more in one tick are left to the timers.
 const FAILED_FLOWS_MAX: usize = 64;
 
@@ -247,6 +249,10 @@ impl<U: Clone> Transactions<U> {
     fn forget_clock(&mut self, clock: &Clock) {
         if self.servers.len() + self.clients.len() == 0 {
             self.deadlines.clear();
+            self.servers.release();
+            self.clients.release();
+            self.server_index.shrink_to(INDEX_KEPT);
+            self.client_index.shrink_to(INDEX_KEPT);
             return;
         }
         self.deadlines.forget(clock);

@@ -20,7 +20,12 @@ impl Slot {
 pub(super) struct Slab<T> {
     places: Vec<Place<T>>,
     free: Vec<u32>,
+    /// Generation of a new place, above that of every id given out for it before the last release.
+    floor: u32,
 }
+
+/// Places that are kept when nothing is left in them.
+const KEPT: usize = 1_024;
 
 struct Place<T> {
     generation: u32,
@@ -29,7 +34,7 @@ struct Place<T> {
 
 impl<T> Slab<T> {
     pub(super) fn new() -> Self {
-        Slab { places: Vec::new(), free: Vec::new() }
+        Slab { places: Vec::new(), free: Vec::new(), floor: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,8 +48,16 @@ impl<T> Slab<T> {
             return Slot { index, generation: place.generation };
         }
         let index = u32::try_from(self.places.len()).expect("the table's capacity fits 32 bits");
-        self.places.push(Place { generation: 0, value: Some(value) });
-        Slot { index, generation: 0 }
+        self.places.push(Place { generation: self.floor, value: Some(value) });
+        Slot { index, generation: self.floor }
+    }
+
+    /// Gives the memory of a burst back when nothing is left of it.
+    pub(super) fn release(&mut self) {
+        if self.len() == 0 && self.places.len() > KEPT {
+            self.floor = self.places.iter().map(|place| place.generation).max().unwrap_or(self.floor);
+            (self.places, self.free) = (Vec::new(), Vec::new());
+        }
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&T> {

@@ -119,3 +119,17 @@ fn an_id_of_a_removed_value_finds_nothing() {
     assert_eq!((slab.get(second), slab.len()), (Some(&"second"), 1));
     assert_eq!(Slot::from_bits(second.to_bits()), second);
 }
+
+#[test]
+fn an_id_from_before_a_release_finds_nothing_after_it() {
+    let mut slab = Slab::new();
+    let ids: Vec<Slot> = (0..2_000).map(|n| slab.insert(n)).collect();
+    slab.release();
+    assert_eq!(slab.get(ids[7]), Some(&7), "not while something is left");
+    for id in &ids {
+        slab.remove(*id);
+    }
+    slab.release();
+    let anew: Vec<Slot> = (0..2_000).map(|n| slab.insert(n)).collect();
+    assert!(ids.iter().all(|id| slab.get(*id).is_none()) && anew.iter().all(|id| slab.get(*id).is_some()));
+}
