@@ -1,9 +1,12 @@
 //! The actor of a dialog: one input at a time, each a step.
 
+use std::any::Any;
 use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use futures_util::FutureExt;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::handler::DialogHandler;
 use crate::node::LaneHost;
@@ -55,10 +58,10 @@ impl<H: DialogHandler> Actor for DialogActor<H> {
     }
 
     async fn post_start(&self, _: DialogRefOf, running: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some(input) = running.first.take() {
-            running.step(input).await;
+        match running.first.take() {
+            Some(input) => running.step(input).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn handle(
@@ -67,58 +70,38 @@ impl<H: DialogHandler> Actor for DialogActor<H> {
         DialogMsg(input): DialogMsg,
         running: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        running.step(input).await;
-        Ok(())
+        running.step(input).await
     }
 }
 
 impl<H: DialogHandler> Running<H> {
-    async fn step(&mut self, input: Box<Input>) {
-        let now = self.host.now();
-        let outcome = self.dialog.step(self.host.handler(), now, input).await;
-        self.host.run(|lane, now| lane.handle_outcome(now, outcome));
+    /// One step. A handler that panics ends the actor, and the dialog goes on from its last snapshot: caught here and not by a
+    /// supervisor, which would be woken at the start and the end of every dialog.
+    async fn step(&mut self, input: Box<Input>) -> Result<(), ActorProcessingErr> {
+        let Self { host, dialog, .. } = self;
+        let (key, life) = (dialog.key, dialog.life);
+        let step = async {
+            let outcome = dialog.step(host.handler(), host.now(), input).await;
+            host.run(|lane, now| lane.handle_outcome(now, outcome));
+        };
+        // What the step may have left half done is dropped with the actor.
+        AssertUnwindSafe(step).catch_unwind().await.map_err(|panic| {
+            let what = panic_text(&*panic);
+            tracing::error!(
+                ?key,
+                what,
+                "a dialog's handler panicked: the dialog goes on from its last snapshot"
+            );
+            host.inbox().push(News::Failed { key, life });
+            what.into()
+        })
     }
 }
 
-/// Supervises a share of a lane's dialogs. It never fails: a supervisor that does takes all its children with it.
-pub(crate) struct DialogSupervisor<H>(PhantomData<fn() -> H>);
-
-/// A supervisor is told nothing; it only hears of its children.
-pub(crate) struct Nothing;
-
-impl ractor::Message for Nothing {}
-
-impl<H> DialogSupervisor<H> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<H: DialogHandler> Actor for DialogSupervisor<H> {
-    type Msg = Nothing;
-    type State = Arc<LaneHost<H>>;
-    type Arguments = Arc<LaneHost<H>>;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Nothing>,
-        host: Arc<LaneHost<H>>,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(host)
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        _: ActorRef<Nothing>,
-        event: SupervisionEvent,
-        host: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(who, error) = event {
-            tracing::error!(actor = %who.get_id(), %error, "a dialog's handler panicked: it goes on from its last snapshot");
-            host.inbox().push(News::Failed(who.get_id()));
-        }
-        Ok(())
-    }
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 #[cfg(test)]
@@ -128,6 +111,5 @@ mod tests {
     #[test]
     fn a_dialogs_message_cannot_leave_the_process() {
         assert!(!<DialogMsg as ractor::Message>::serializable());
-        assert!(!<Nothing as ractor::Message>::serializable());
     }
 }

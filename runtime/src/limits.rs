@@ -19,7 +19,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Dialogs recovered in the background per tick and lane: 20,000 a second at a 20 ms tick.
 pub const RECOVERIES_PER_TICK: usize = 400;
 /// A clock that stood still for longer than this says that the process was paused: shorter than any death is detected without
-/// link evidence (OWNERSHIP rule 8).
+/// link evidence (ownership rule 8).
 pub const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// After a pause a lane says nothing for this long: links come back in it, and tell of shards that went to others.
 pub const FENCE: Duration = Duration::from_millis(800);
@@ -29,6 +29,8 @@ pub const LOOKUPS_MAX: usize = 256;
 pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 /// The tick of a lane's deadlines: the grain of every SIP timer here.
 pub const TICK: Duration = Duration::from_millis(20);
+/// The tick of a lane without a deadline: it must see a pause of [`PAUSE_MAX`] when it wakes.
+pub const IDLE_TICK: Duration = Duration::from_millis(60);
 /// Application timers of one dialog.
 pub const TIMERS_PER_DIALOG_MAX: usize = 32;
 /// A dialog whose actor failed is woken again after this long: what it had to do is not forgotten, and does not spin.

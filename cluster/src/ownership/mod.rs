@@ -1,8 +1,21 @@
 //! The ownership core: who owns a shard, who holds its copies, and how they come to be equal.
 //!
-//! Rules 1, 2, 3, 5, 10 and 11 of the protocol, one file each. Rules 4 (hand over), 6 (orphans offer), 7 (waiting for a
-//! hand-over), 8 (fence) and 9 (join and drain) are not built yet; each will be a file beside these, with roles
-//! `Handing` and `Fenced` and the message numbers that `link.proto` keeps for them.
+//! The protocol has eleven rules:
+//!
+//! 1. A higher epoch seen is adopted, and who adopts it is a holder; a lower one is answered `Stale`.
+//! 2. Only the owner writes, under its own epoch; a commit is confirmed when it is as durable as asked.
+//! 3. Take over when placement names us and the epoch's owner is dead: next term, `Query` all, serve when all have answered.
+//! 4. Hand over to whom placement names, once its copy is equal.
+//! 5. Repair: hashes are compared, what is missing follows.
+//! 6. Orphans: a holder that hears of no owner offers what it has.
+//! 7. A hand-over that does not come is asked for (`Who`).
+//! 8. Fence: after a pause or a rejoin nothing is served before all were asked.
+//! 9. A joining node is a target first; a draining one hands over and goes.
+//! 10. Merge: the greatest of (terminated, epoch, version).
+//! 11. A tombstone keeps its body for 64·T1, then its key while a node that may hold a copy is away.
+//!
+//! Rules 4 and 6 to 9 are not built yet; each will be a file beside these, with roles `Handing` and `Fenced` and the message
+//! numbers that `link.proto` keeps for them.
 
 mod adopt;
 mod audit;

@@ -1,5 +1,4 @@
-//! Rule 11: an item that has ended keeps its body for 64·T1, then shrinks to its key, and is forgotten when nobody is
-//! left who could bring it back.
+//! Rule 11: an item that has ended keeps its body for 64·T1, then its key until nobody is left who could bring it back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

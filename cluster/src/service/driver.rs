@@ -127,7 +127,8 @@ impl Driver {
     fn input(&mut self, input: Input) -> Result<(), End> {
         match input {
             Input::View(view) => self.view(view),
-            // The fence of owned shards comes with ownership rule 8; until then the higher epochs of others tell us.
+            // The fence of owned shards comes with ownership rule 8; until then the higher epochs of others tell us, and a host
+            // whose clock leapt keeps silent by itself.
             Input::Rejoined => tracing::warn!("declared down by mistake; joined again"),
             Input::Refused(refusal) => return Err(End::Fatal(refusal.to_string())),
             // Whoever asked may have given up waiting.

@@ -81,11 +81,6 @@ impl Cluster {
         self.0.shared.commits.push([commit])
     }
 
-    /// Commits several changes, all or none.
-    pub fn commit_all(&self, commits: Vec<Commit>) -> Result<(), Overloaded> {
-        self.0.shared.commits.push(commits)
-    }
-
     /// Hands a payload to a peer, in order, at most once; it comes out of its [`Host::relayed`].
     pub fn relay(&self, to: &NodeId, payload: Bytes) -> Result<(), RelayError> {
         let links = self.0.links.as_ref().ok_or(RelayError::NoLink)?;

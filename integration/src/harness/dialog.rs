@@ -138,12 +138,6 @@ impl Call {
         &self.call_id
     }
 
-    /// Its name in the node at the other end, as the console takes it: Call-ID, the node's tag, the peer's tag.
-    #[track_caller]
-    pub fn id_at_the_node(&self) -> String {
-        format!("{};local={};remote={}", self.call_id, tag(&self.to), tag(&self.from))
-    }
-
     /// Where the node said that it is to be reached for this call.
     pub fn target(&self) -> &str {
         &self.target

@@ -230,13 +230,9 @@ impl<A: Clone> Lane<A> {
         }
     }
 
-    /// The actor failed: the dialog goes back to its last snapshot, or is gone if it was early.
-    pub fn failed(&mut self, now: Timestamp, is: impl Fn(&A) -> bool) {
-        let of = |entry: &Entry<A>| matches!(&entry.slot, Slot::Active { actor, .. } if is(actor));
-        let Some(key) = self.directory.iter().find(|(_, entry)| of(entry)).map(|(key, _)| *key) else {
-            return;
-        };
-        let Some(entry) = self.directory.get_mut(&key) else { return };
+    /// The dialog's actor of this life failed: the dialog goes back to its last snapshot, or is gone if it was early.
+    pub fn failed(&mut self, now: Timestamp, key: Key, life: u64) {
+        let Some(entry) = self.directory.get_mut(&key).filter(|entry| entry.life == life) else { return };
         if entry.snapshot.is_empty() {
             self.directory.remove(&key);
             self.refuse_invite_of(now, key);

@@ -195,7 +195,7 @@ impl<A: Clone> Lane<A> {
 
     fn adopt(&mut self, now: Timestamp, lost: Option<&NodeId>, item: Stored) {
         let key = item.key;
-        // OWNERSHIP rule 10: what is terminated stays so, whatever its version.
+        // Ownership rule 10: what is terminated stays so, whatever its version.
         if self
             .directory
             .get(&key)

@@ -106,6 +106,12 @@ impl Bench {
         self.settle()
     }
 
+    /// The only actor is gone, and the lane does not know; its key and life.
+    fn lose_actor(&mut self) -> (Key, u64) {
+        let (_, state) = self.actors.drain().next().unwrap();
+        (state.key, state.life)
+    }
+
     /// Time goes by, in ticks.
     fn later(&mut self, by: Duration) -> Out {
         let (until, mut out) = (self.now + by, Out::default());
@@ -470,24 +476,24 @@ fn held_requests_are_bounded() {
 fn a_panicked_call_goes_on_from_its_snapshot_and_an_unanswered_one_gets_500() {
     let mut bench = Bench::alone();
     let tag = call(&mut bench);
-    let actor = *bench.actors.keys().next().unwrap();
-    bench.actors.clear();
-    bench.lane.failed(bench.now, |known| *known == actor);
+    let (key, life) = bench.lose_actor();
+    bench.lane.failed(bench.now, key, life);
     assert_eq!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [200]);
 
     // The request that it failed over was not answered: sent again, it is.
     let mut bench = Bench::alone();
     let tag = call(&mut bench);
-    let actor = *bench.actors.keys().next().unwrap();
-    bench.actors.clear();
+    let (key, life) = bench.lose_actor();
     assert!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty());
-    bench.lane.failed(bench.now, |known| *known == actor);
+    bench.lane.failed(bench.now, key, life + 1);
+    assert!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).sent.is_empty(), "another life's failure");
+    bench.lane.failed(bench.now, key, life);
     assert_eq!(bench.receive(&request("BYE", "answer", "3", 2, &tag)).statuses(), [200]);
 
     let mut bench = Bench::alone();
     bench.receive(&request("INVITE", "ring", "1", 1, ""));
-    let actor = *bench.actors.keys().next().unwrap();
-    bench.lane.failed(bench.now, |known| *known == actor);
+    let (key, life) = bench.lose_actor();
+    bench.lane.failed(bench.now, key, life);
     assert_eq!(bench.settle().statuses(), [500]);
 }
 

@@ -9,7 +9,6 @@ use holdline_cluster::engine::{Confirmation, Stored};
 use holdline_cluster::id::{Key, NodeId, Shard};
 use holdline_sip::Flow;
 use holdline_sip::wire::{Message, Request};
-use ractor::ActorId;
 use tokio::sync::Notify;
 
 use crate::actor::DialogRefOf;
@@ -32,8 +31,8 @@ pub(crate) enum News {
     Retired(Shard),
     /// A host name was looked up.
     Resolved { key: Key, request: Box<Request>, ack: bool, target: Option<SocketAddr> },
-    /// An actor failed.
-    Failed(ActorId),
+    /// The dialog's actor of this life failed.
+    Failed { key: Key, life: u64 },
     /// An effect that only the lane's own task can carry out.
     Effect(Effect<DialogRefOf>),
 }

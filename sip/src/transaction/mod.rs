@@ -1,4 +1,4 @@
-//! The transaction layer (RFC 3261 §17, RFC 6026): one table of small values, one heap of deadlines, no task per transaction.
+//! The transaction layer (RFC 3261 §17, RFC 6026): one table of small values, one queue of deadlines, no task per transaction.
 //!
 //! Messages go in by [`Transactions::handle_message`], the transaction users' wishes by [`respond`](Transactions::respond),
 //! [`send_request`](Transactions::send_request) and [`cancel`](Transactions::cancel), time by
@@ -208,7 +208,7 @@ impl<U: Clone> Transactions<U> {
         self.counters
     }
 
-    /// Entries in the deadline heap: at most twice the live transactions and a constant.
+    /// Entries in the deadline queue: at most twice the live transactions and a constant.
     pub fn timers_queued(&self) -> usize {
         self.deadlines.len()
     }

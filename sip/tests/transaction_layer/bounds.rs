@@ -1,4 +1,4 @@
-//! Bounds: the table is never larger than it may be, and neither is its heap of deadlines.
+//! Bounds: the table is never larger than it may be, and neither is its queue of deadlines.
 
 use std::time::Duration;
 

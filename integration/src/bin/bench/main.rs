@@ -1,7 +1,7 @@
 //! The bench: CPU per call and memory per held dialog of node processes under SIPp, beside SIPp's own UAS as the yardstick.
 //!
-//! Absolute figures swing by two with a machine's load; the ratio to SIPp's UAS, measured before and after in the same round,
-//! holds within 15 %. One xUAS is that UAS's CPU per call.
+//! Absolute figures swing by two with a machine's load; the ratio to SIPp's UAS, measured right before and right after, holds
+//! within 15 %. One xUAS is that UAS's CPU per call.
 
 mod measure;
 mod summary;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use holdline_integration::harness::sipp_or_skip;
 
-use measure::{Load, cpu_per_call, memory_per_dialog};
+use measure::{CpuRun, Load, cpu_per_call, memory_per_dialog};
 use summary::{Figures, Report, Spread};
 use target::Target;
 
@@ -22,7 +22,7 @@ struct Arguments {
     /// What to measure.
     #[arg(value_enum, required = true)]
     targets: Vec<Target>,
-    /// Rounds; each measures every target once, between two runs of SIPp's own UAS.
+    /// Rounds; each measures every target once, each between two runs of SIPp's own UAS of half as many calls.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Calls that are measured in each run.
@@ -59,24 +59,15 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Report {
     let load = Load { rate: arguments.rate, calls: arguments.calls, settle_s: arguments.settle };
-    // SIPp's UAS has nothing that runs on after a call, so it needs no settling.
-    let reference_load = Load { settle_s: 0, ..load };
-    let mut references = vec![cpu_per_call(Target::Sipp, reference_load).cpu_us];
-    let mut runs: Vec<Vec<measure::CpuRun>> = vec![Vec::new(); arguments.targets.len()];
+    let mut runs: Vec<Vec<CpuRun>> = vec![Vec::new(); arguments.targets.len()];
     for round in 1..=arguments.runs {
         for (target, runs) in arguments.targets.iter().zip(&mut runs) {
             let run = cpu_per_call(*target, load);
             eprintln!("round {round} of {}: {target}: {run}", arguments.runs);
             runs.push(run);
         }
-        let reference = cpu_per_call(Target::Sipp, reference_load).cpu_us;
-        eprintln!(
-            "round {round} of {}: the yardstick, sipp -sn uas: {reference:.1} µs a call",
-            arguments.runs
-        );
-        references.push(reference);
     }
-    let yardsticks: Vec<f64> = references.windows(2).map(|ends| (ends[0] + ends[1]) / 2.0).collect();
+    let yardsticks: Vec<f64> = runs.iter().flatten().map(|run| run.yardstick_us).collect();
     let figures = arguments
         .targets
         .iter()
@@ -84,8 +75,8 @@ fn run(arguments: &Arguments) -> Report {
         .map(|(target, runs)| {
             let memory = (arguments.held > 0 && *target != Target::Sipp)
                 .then(|| memory_per_dialog(*target, arguments.held));
-            Figures::new(*target, &runs, &yardsticks, memory)
+            Figures::new(*target, &runs, memory)
         })
         .collect();
-    Report { rate: arguments.rate, calls: arguments.calls, sipp_uas_us: Spread::of(&references), figures }
+    Report { rate: arguments.rate, calls: arguments.calls, sipp_uas_us: Spread::of(&yardsticks), figures }
 }

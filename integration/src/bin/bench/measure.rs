@@ -38,6 +38,8 @@ pub(crate) struct Load {
 pub(crate) struct CpuRun {
     /// CPU time per call of all processes together, in µs.
     pub(crate) cpu_us: f64,
+    /// CPU time per call of SIPp's own UAS, right before and right after, in µs.
+    pub(crate) yardstick_us: f64,
     /// CPU time per call of each process, in µs.
     pub(crate) each_us: Vec<f64>,
     /// Median time from the INVITE to its 200, in ms.
@@ -57,7 +59,8 @@ impl fmt::Display for CpuRun {
             write!(f, "{}{each:.1}", if place == 0 { "" } else { " + " })?;
         }
         write!(f, "), answered in {} ms (p99 {}), ", self.answer_p50_ms, self.answer_p99_ms)?;
-        write!(f, "{} retransmissions", self.retransmissions)
+        write!(f, "{} retransmissions; ", self.retransmissions)?;
+        write!(f, "{:.2} xUAS of {:.1} µs", self.cpu_us / self.yardstick_us, self.yardstick_us)
     }
 }
 
@@ -81,23 +84,27 @@ fn one_run(target: Target, load: Load) -> Result<CpuRun, Stalled> {
     if load.settle_s > 0 {
         server.call("settle", load.rate, load.rate * load.settle_s)?;
     }
-    let before = server.cpu();
-    let report = server.call("measured", load.rate, load.calls)?;
-    let each_us: Vec<f64> = before
-        .iter()
-        .zip(server.cpu())
-        .map(|(before, after)| (after - *before).as_secs_f64() * 1e6 / f64::from(load.calls))
-        .collect();
+    let yardstick_before = yardstick(load)?;
+    let (each_us, report) = server.cpu_of("measured", load.rate, load.calls)?;
+    let yardstick_after = yardstick(load)?;
     let mut answers = report.response_times_ms.get("answer").cloned().unwrap_or_default();
     answers.sort_by(f64::total_cmp);
     Ok(CpuRun {
         cpu_us: each_us.iter().sum(),
+        yardstick_us: (yardstick_before + yardstick_after) / 2.0,
         each_us,
         answer_p50_ms: percentile(&answers, 0.50),
         answer_p99_ms: percentile(&answers, 0.99),
         retransmissions: report.retransmissions,
         attempt: 1,
     })
+}
+
+/// CPU time per call of SIPp's own UAS in µs, over half the calls; nothing of it runs on after a call, so it needs no settling.
+fn yardstick(load: Load) -> Result<f64, Stalled> {
+    let server = Server::start(Target::Sipp, load);
+    let (each_us, _) = server.cpu_of("yardstick", load.rate, load.calls.div_ceil(2))?;
+    Ok(each_us.iter().sum())
 }
 
 /// Resident memory per held dialog.
@@ -168,7 +175,8 @@ impl Server {
             Some(cluster) => Server::Nodes(cluster),
             None => {
                 let logs = LogDirectory::new("bench-sipp");
-                let seconds = u64::from(load.settle_s + load.calls / load.rate);
+                let calls = load.calls + load.calls.div_ceil(2);
+                let seconds = u64::from(load.settle_s + calls.div_ceil(load.rate));
                 let answerer = Sipp::answerer(Duration::from_secs(seconds) + SLACK * 2).start(&logs, "uas");
                 Server::Sipp(answerer, logs)
             }
@@ -193,6 +201,14 @@ impl Server {
             "calls failed: there is nothing to measure: {report}"
         );
         Ok(report)
+    }
+
+    /// CPU time per call of each process in µs, over so many calls.
+    fn cpu_of(&self, name: &str, rate: u32, calls: u32) -> Result<(Vec<f64>, SippReport), Stalled> {
+        let before = self.cpu();
+        let report = self.call(name, rate, calls)?;
+        let spent = before.iter().zip(self.cpu()).map(|(before, after)| (after - *before).as_secs_f64());
+        Ok((spent.map(|seconds| seconds * 1e6 / f64::from(calls)).collect(), report))
     }
 
     /// CPU time of each process so far.

@@ -39,7 +39,7 @@ pub(crate) struct Figures {
     pub(crate) target: Target,
     /// CPU per call of all its processes, in µs.
     pub(crate) cpu_us: Spread,
-    /// The same, divided by that of SIPp's UAS in the same round.
+    /// The same, divided by that of SIPp's UAS beside it.
     pub(crate) xuas: Spread,
     pub(crate) xuas_each: Vec<f64>,
     pub(crate) goal_xuas: Option<f64>,
@@ -49,16 +49,9 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// `yardsticks` holds the CPU per call of SIPp's UAS for the round of each run, in µs.
-    pub(crate) fn new(
-        target: Target,
-        runs: &[CpuRun],
-        yardsticks: &[f64],
-        memory: Option<Memory>,
-    ) -> Figures {
+    pub(crate) fn new(target: Target, runs: &[CpuRun], memory: Option<Memory>) -> Figures {
         let cpu_us: Vec<f64> = runs.iter().map(|run| run.cpu_us).collect();
-        let xuas_each: Vec<f64> =
-            cpu_us.iter().zip(yardsticks).map(|(cpu, yardstick)| cpu / yardstick).collect();
+        let xuas_each: Vec<f64> = runs.iter().map(|run| run.cpu_us / run.yardstick_us).collect();
         Figures {
             target,
             cpu_us: Spread::of(&cpu_us),
@@ -148,9 +141,10 @@ fn verdict(met: Option<bool>) -> &'static str {
 mod tests {
     use super::*;
 
-    fn run(cpu_us: f64) -> CpuRun {
+    fn run(cpu_us: f64, yardstick_us: f64) -> CpuRun {
         CpuRun {
             cpu_us,
+            yardstick_us,
             each_us: vec![cpu_us],
             answer_p50_ms: 1.0,
             answer_p99_ms: 2.0,
@@ -173,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn each_run_is_divided_by_the_yardstick_of_its_round() {
-        let figures = Figures::new(Target::Uas, &[run(80.0), run(120.0)], &[100.0, 200.0], None);
+    fn each_run_is_divided_by_the_yardstick_beside_it() {
+        let figures = Figures::new(Target::Uas, &[run(80.0, 100.0), run(120.0, 200.0)], None);
         assert_eq!(figures.xuas_each, [0.8, 0.6]);
         assert!(figures.goals_met());
     }
@@ -191,7 +185,7 @@ mod tests {
             rate: 1_000,
             calls: 10_000,
             sipp_uas_us: Spread::of(&[100.0]),
-            figures: vec![Figures::new(Target::UasReplicated, &[run(150.0)], &[100.0], Some(memory))],
+            figures: vec![Figures::new(Target::UasReplicated, &[run(150.0, 100.0)], Some(memory))],
         };
         assert!(!report.goals_met());
         let text = report.to_string();
