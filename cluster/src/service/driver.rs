@@ -15,7 +15,7 @@ use super::{ClusterStats, Host};
 use crate::Timestamp;
 use crate::engine::{Commit, Confirmation, Effect, Engine, Notice};
 use crate::gossip::{Clock, Gossip};
-use crate::id::{Key, NodeId, Shard};
+use crate::id::{Key, NodeId, SHARDS, Shard};
 use crate::link::{self, HEARTBEAT, Links, Output, ProcessName};
 use crate::membership::Refusal;
 use crate::view::View;
@@ -311,7 +311,8 @@ fn touched(frame: &Frame) -> Vec<Shard> {
     let listed = listed.into_iter().flatten().flat_map(|shards| &shards.shards);
     let have = frame.have.iter().flat_map(|have| &have.shards);
     let items = frame.batch.iter().flat_map(|batch| &batch.items);
-    let named = listed.chain(have).filter_map(|shard| u16::try_from(*shard).ok()).map(Shard);
+    let known = |shard: &u32| u16::try_from(*shard).ok().filter(|shard| *shard < SHARDS).map(Shard);
+    let named = listed.chain(have).filter_map(known);
     let placed =
         items.filter_map(|item| Some(Key { placement: u16::try_from(item.placement).ok()?, id: 0 }.shard()));
     named.chain(placed).collect::<BTreeSet<Shard>>().into_iter().collect()
@@ -345,5 +346,21 @@ fn log_notice(notice: &Notice) {
         | Notice::Stale { .. } => {
             tracing::debug!(?notice, "replication");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdline_protos::v1::{Have, Shards};
+
+    use super::*;
+
+    #[test]
+    fn a_frame_touches_no_shard_beyond_the_last() {
+        let beyond = u32::from(SHARDS);
+        let digest = Shards { shards: vec![beyond - 1, beyond, u32::MAX], ..Default::default() };
+        let have = Have { shards: vec![beyond, 3], ..Default::default() };
+        let frame = Frame { digest: vec![digest], have: vec![have], ..Default::default() };
+        assert_eq!(touched(&frame), [Shard(3), Shard(SHARDS - 1)]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::driver::{Counts, Driver, Input, Node};
-use super::shared::Shared;
+use super::shared::{Shared, Stage};
 use super::{Cluster, ClusterConfig, Handle, Host, StartError};
 use crate::engine::{self, Engine};
 use crate::gossip::{self, Clock, Gossip, Trouble};
@@ -114,10 +114,15 @@ impl Parts {
             let _ = ready.send(Ok(node.as_ref().map(|node| Arc::clone(node.links.directory()))));
             let Ok(gossip) = gossip.recv() else { return };
             let Self { clock, shared, host, received: inputs, .. } = self;
+            let (left, told) = (Arc::clone(&shared), Arc::clone(&host));
             let driver = Driver { clock, shared, host, gossip, node, inputs, counts: Counts::default() };
             // A task, not this future itself: to wake that, tokio writes to its eventfd even from its own thread.
-            // An error is a panic, which has been printed.
-            let _ = tokio::spawn(driver.run()).await;
+            if tokio::spawn(driver.run()).await.is_err() {
+                // Its links are gone and its shards are others' now: it must not serve on.
+                left.set_stage(Stage::Stopped);
+                left.disown_all().into_iter().for_each(|shard| told.retired(shard));
+                told.fatal("the cluster thread panicked");
+            }
         });
         // ractor's actors live in the runtime: only when it is gone may another node start.
         drop(runtime);
