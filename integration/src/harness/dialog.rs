@@ -196,9 +196,3 @@ fn contact_uri(value: Option<&str>) -> String {
     let inside = value.split_once('<').map_or(value, |(_, rest)| rest);
     inside.split('>').next().unwrap_or_default().to_owned()
 }
-
-#[track_caller]
-fn tag(name_addr: &str) -> &str {
-    let after = name_addr.rsplit_once(";tag=").map(|(_, tag)| tag);
-    after.expect("the dialog has both tags").split(';').next().unwrap_or_default()
-}

@@ -66,8 +66,8 @@ impl Proxy {
             Ok(Message::Request(request)) => self.request(now, &request, source),
             Ok(Message::Response(response)) => self.response(now, &response),
             // RFC 3261 §16.3 item 1, §8.2.6: what can be answered is answered, by the address it came from.
-            Err(error) => match error.reply(&datagram) {
-                Some(reply) => Effect::Transmit { to: source, bytes: reply },
+            Err(error) => match error.reply_from(&datagram, source) {
+                Some((bytes, to)) => Effect::Transmit { to, bytes },
                 None => Effect::Drop(Dropped::Malformed),
             },
         }

@@ -58,6 +58,6 @@ impl<A: Clone> Lane<A> {
         for (key, version) in std::mem::take(&mut self.fence.late) {
             self.handle_confirmed(now, key, version);
         }
-        self.release_owned(now);
+        self.release_all(now);
     }
 }

@@ -3,7 +3,7 @@
 use holdline_cluster::id::{Key, SHARDS, Shard};
 use holdline_protos::v1::{Forward, Relay, relay};
 use holdline_sip::dialog;
-use holdline_sip::transaction::{self, ServerTransactionId};
+use holdline_sip::transaction::{self, ClientTransactionId, ServerTransactionId};
 use holdline_sip::wire::{HeaderName, Message, Method, Request, Response, StatusCode};
 use holdline_sip::{Flow, Timestamp};
 
@@ -46,7 +46,12 @@ impl<A: Clone> Lane<A> {
             return Some(());
         }
         match self.ownership.owner(shard) {
-            Some(_) if self.is_ours_to_place(message, shard) => return Some(()),
+            _ if self.is_served_here(message, shard) => {
+                if !self.fence.is_up() {
+                    return Some(());
+                }
+                self.hold(now, shard, Early::Message(message.clone(), flow));
+            }
             Some(owner) if !hopped => {
                 let forward = Forward { datagram: message.as_bytes().clone(), source: Some(address(flow)) };
                 let relay = Box::new(Relay { body: Some(relay::Body::Forward(forward)) });
@@ -61,11 +66,18 @@ impl<A: Clone> Lane<A> {
         None
     }
 
-    /// Whether a message of a live owner's shard can be served here all the same.
-    fn is_ours_to_place(&self, message: &Message, shard: Shard) -> bool {
+    /// Whether a message of another's shard is for us all the same: it belongs to a transaction of ours, or may be placed here.
+    fn is_served_here(&mut self, message: &Message, shard: Shard) -> bool {
         let Message::Request(request) = message else { return false };
+        if request.to_tag().is_some() {
+            return false;
+        }
         let in_place_of_another = is_of_balancer(request.branch()) && self.ownership.is_near(shard);
-        request.to_tag().is_none() && !in_place_of_another && self.owned_shard_near(shard).is_some()
+        let is_placeable = *request.method() != Method::Cancel
+            && !in_place_of_another
+            && self.ownership.owner(shard).is_some()
+            && self.owned_shard_near(shard).is_some();
+        is_placeable || self.transactions.knows(request)
     }
 
     /// Takes up what the transactions have to say.
@@ -81,10 +93,13 @@ impl<A: Clone> Lane<A> {
                     }
                 }
                 T::Cancel { id, cancel, request } => self.cancel(now, &id, cancel, request),
-                T::Response { user, response, .. } => self.response(now, &user, response),
+                T::Response { user, id, response, .. } => self.response(now, &user, id, response),
                 T::StrayResponse { response, .. } => self.stray(now, response),
-                T::Timeout { user, .. } => self.timed_out(now, user),
-                T::TransportError { user, .. } => self.unsent(now, user),
+                T::Timeout { user, id } => self.timed_out(now, user, id),
+                T::TransportError { user, id } => {
+                    self.answered(&user, id);
+                    self.unsent(now, user);
+                }
                 T::ServerTimeout { id } => {
                     if let Some((key, _)) = self.open.remove(&id) {
                         self.deliver(now, key, Input::Expired(id));
@@ -96,18 +111,14 @@ impl<A: Clone> Lane<A> {
         }
     }
 
-    fn timed_out(&mut self, now: Timestamp, Sender { key, cseq, method }: Sender) {
-        if method == Method::Invite {
-            self.calls.remove(&key);
-        }
+    fn timed_out(&mut self, now: Timestamp, user: Sender, id: ClientTransactionId) {
+        self.answered(&user, id);
+        let Sender { key, cseq, method } = user;
         self.deliver(now, key, Input::TimedOut { cseq, method });
     }
 
     /// A request of ours cannot be sent.
     pub(super) fn unsent(&mut self, now: Timestamp, Sender { key, cseq, method }: Sender) {
-        if method == Method::Invite {
-            self.calls.remove(&key);
-        }
         self.deliver(now, key, Input::Unsent { cseq, method });
     }
 
@@ -123,15 +134,15 @@ impl<A: Clone> Lane<A> {
         });
     }
 
-    /// The caller of a dialog whose actor failed before it could answer gets a 500.
-    pub(super) fn refuse_invite_of(&mut self, now: Timestamp, key: Key) {
-        let Some(id) = self.open.iter().find(|(_, (of, _))| *of == key).map(|(id, _)| *id) else { return };
-        if let Some((_, invite)) = self.open.remove(&id) {
+    /// The callers of dialogs that are given up before they could answer get a 500; one pass over all open requests.
+    pub(super) fn refuse_invites(&mut self, now: Timestamp, of: impl Fn(Key) -> bool) {
+        let given_up: Vec<_> = self.open.extract_if(|_, (key, _)| of(*key)).collect();
+        for (id, (key, invite)) in given_up {
             let tag = self.config.tags.tag(key);
             let response = Response::builder(StatusCode::SERVER_INTERNAL_ERROR, &invite).to_tag(&tag).build();
             self.answer(now, &id, response);
-            self.pump_transactions(now);
         }
+        self.pump_transactions(now);
     }
 
     fn request(&mut self, now: Timestamp, id: ServerTransactionId, request: Request, flow: Flow) {
@@ -202,9 +213,16 @@ impl<A: Clone> Lane<A> {
         }
     }
 
-    fn response(&mut self, now: Timestamp, user: &Sender, response: Response) {
-        if user.method == Method::Invite && response.status().is_final() {
+    /// This INVITE of ours cannot be cancelled any more; a later one of the dialog can.
+    fn answered(&mut self, user: &Sender, id: ClientTransactionId) {
+        if self.calls.get(&user.key) == Some(&id) {
             self.calls.remove(&user.key);
+        }
+    }
+
+    fn response(&mut self, now: Timestamp, user: &Sender, id: ClientTransactionId, response: Response) {
+        if response.status().is_final() {
+            self.answered(user, id);
         }
         self.deliver(now, user.key, Input::Response(response));
     }
@@ -253,6 +271,6 @@ impl<A: Clone> Lane<A> {
     pub(super) fn owned_shard_near(&self, shard: Shard) -> Option<Shard> {
         let (lanes, lane) = (self.config.lanes, self.config.lane);
         let around = (shard.0..SHARDS).chain(0..shard.0).map(Shard);
-        around.filter(|shard| shard.0 % lanes == lane).find(|shard| self.owns(*shard))
+        around.filter(|shard| shard.0 % lanes == lane).find(|shard| self.has(*shard))
     }
 }

@@ -226,7 +226,7 @@ impl<A: Clone> Lane<A> {
         if self.directory.get(&key).is_some_and(|entry| entry.life == life) {
             self.counts.unreadable += 1;
             self.directory.remove(&key);
-            self.refuse_invite_of(now, key);
+            self.refuse_invites(now, |of| of == key);
         }
     }
 
@@ -235,7 +235,7 @@ impl<A: Clone> Lane<A> {
         let Some(entry) = self.directory.get_mut(&key).filter(|entry| entry.life == life) else { return };
         if entry.snapshot.is_empty() {
             self.directory.remove(&key);
-            self.refuse_invite_of(now, key);
+            self.refuse_invites(now, |of| of == key);
         } else {
             entry.slot = Slot::Passive;
             entry.busy = false;

@@ -31,7 +31,8 @@ impl<A: Clone> Lane<A> {
             }
         }
         let number = version.as_ref().map(|version| version.number);
-        let wait_for = version.and_then(|version| self.commit(now, key, version));
+        let wait_for = version.and_then(|version| self.commit(key, version));
+        self.watch(now, key);
         // Behind the fence nothing leaves, not even what waits for no version.
         let newest = self.directory.get(&key).map_or(0, |entry| entry.version);
         let wait_for = match wait_for {
@@ -45,6 +46,16 @@ impl<A: Clone> Lane<A> {
             self.handle_confirmed(now, key, number);
         }
         self.bury(key);
+    }
+
+    /// A dialog with a snapshot may become idle: also one that was woken by a step that made no version.
+    fn watch(&mut self, now: Timestamp, key: Key) {
+        let Some(entry) = self.directory.get_mut(&key).filter(|entry| !entry.snapshot.is_empty()) else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.watched, true) {
+            self.idle.push_back((now, key));
+        }
     }
 
     /// `version` of the dialog is as durable as promised.
@@ -78,14 +89,11 @@ impl<A: Clone> Lane<A> {
     }
 
     /// Keeps the version and has it replicated. Returns the version to wait for, if the sends of the step must wait.
-    fn commit(&mut self, now: Timestamp, key: Key, version: NewVersion) -> Option<u64> {
+    fn commit(&mut self, key: Key, version: NewVersion) -> Option<u64> {
         let NewVersion { number, local, replica, terminated } = version;
         if let Some(entry) = self.directory.get_mut(&key) {
             entry.version = number;
             entry.snapshot = local;
-            if !std::mem::replace(&mut entry.watched, true) {
-                self.idle.push_back((now, key));
-            }
         }
         let durability = self.config.durability?;
         self.effects.push_back(Effect::Commit(Commit {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use holdline_cluster::engine::Stored;
 use holdline_cluster::id::{Key, NodeId, SHARDS, Shard};
+use holdline_cluster::own_ids::OwnIdSet;
 use holdline_sip::wire::{Message, Method, Request};
 use holdline_sip::{Flow, Timestamp};
 
@@ -73,12 +74,22 @@ impl Shards {
 impl<A: Clone> Lane<A> {
     /// The shard is ours, and its dialogs are here.
     pub(super) fn owns(&self, shard: Shard) -> bool {
-        !self.fence.is_up() && self.ownership.owns(shard) && self.shards.is_active(shard)
+        !self.fence.is_up() && self.has(shard)
     }
 
-    /// Keeps something for a shard that is about to be ours; above the bound it is dropped.
+    /// The same, whether or not it may be served now.
+    pub(super) fn has(&self, shard: Shard) -> bool {
+        self.ownership.owns(shard) && self.shards.is_active(shard)
+    }
+
+    /// Keeps something for a shard that is about to be ours; above the bound it is dropped. A copy of what was sent on may only
+    /// take a quarter of the room: strangers can make as many as they like.
     pub(super) fn hold(&mut self, now: Timestamp, shard: Shard, early: Early) {
-        if self.shards.held.len() < limits::HELD_REQUESTS_MAX {
+        let room = match early {
+            Early::Copy(..) => limits::HELD_REQUESTS_MAX / 4,
+            Early::Message(..) | Early::Input(..) => limits::HELD_REQUESTS_MAX,
+        };
+        if self.shards.held.len() < room {
             self.shards.held.push_back(Held { until: now + limits::HELD_REQUEST_TTL, shard, early });
         } else {
             self.drop_early(early);
@@ -164,11 +175,11 @@ impl<A: Clone> Lane<A> {
         self.fence.retire(|shard| shards.contains(&shard));
         let keys: Vec<Key> =
             self.directory.keys().filter(|key| shards.contains(&key.shard())).copied().collect();
+        // A call that only rang here is nowhere else: nobody but us can tell its caller.
+        let is_early = |key: &&Key| self.directory.get(*key).is_some_and(|entry| entry.snapshot.is_empty());
+        let early: OwnIdSet<Key> = keys.iter().filter(is_early).copied().collect();
+        self.refuse_invites(now, |key| early.contains(&key));
         for key in keys {
-            // A call that only rang here is nowhere else: nobody but us can tell its caller.
-            if self.directory.get(&key).is_some_and(|entry| entry.snapshot.is_empty()) {
-                self.refuse_invite_of(now, key);
-            }
             self.forget(key);
         }
         self.forget_open(|of| shards.contains(&of.shard()));
@@ -240,20 +251,20 @@ impl<A: Clone> Lane<A> {
     }
 
     fn release_held(&mut self, now: Timestamp, shard: Shard) {
-        self.release(now, |_, held| held.shard == shard);
+        self.release(now, |held| held.shard == shard);
     }
 
-    /// Lets in what was held for shards that are ours after all.
-    pub(super) fn release_owned(&mut self, now: Timestamp) {
-        self.release(now, |lane, held| lane.owns(held.shard));
+    /// Looks at everything held again.
+    pub(super) fn release_all(&mut self, now: Timestamp) {
+        self.release(now, |_| true);
     }
 
-    fn release(&mut self, now: Timestamp, is_free: impl Fn(&Self, &Held) -> bool) {
+    fn release(&mut self, now: Timestamp, is_free: impl Fn(&Held) -> bool) {
         if self.shards.held.is_empty() {
             return;
         }
         let (free, held): (VecDeque<_>, _) =
-            std::mem::take(&mut self.shards.held).into_iter().partition(|held| is_free(self, held));
+            std::mem::take(&mut self.shards.held).into_iter().partition(&is_free);
         self.shards.held = held;
         for held in free {
             match held.early {

@@ -337,6 +337,73 @@ fn a_balancers_invite_of_a_neighbours_shard_is_sent_on_and_any_other_is_placed_h
     assert_eq!(bench.receive(&request("INVITE", "answer", "lb2", 1, "")).statuses(), [180, 200]);
 }
 
+/// A lane that owns the shard next to the one that Call-ID `c1` hashes to, which is n2's.
+fn beside_n2() -> Bench {
+    let set = Arc::new(Set::default());
+    *set.other.lock().unwrap() = Some("n2".parse().unwrap());
+    set.near.store(true, Ordering::Relaxed);
+    let mut bench = Bench::new(set.clone(), Some(Durability::Async));
+    let hashed = Key { placement: bench.lane.config.tags.placement_of_call_id("c1"), id: 0 }.shard();
+    let mine = Shard((hashed.0 + 1) % SHARDS);
+    set.owned.lock().unwrap().push(mine);
+    bench.lane.handle_activated(bench.now, mine, None, Vec::new());
+    bench.lane.wake(bench.now);
+    bench
+}
+
+#[test]
+fn a_cancel_finds_the_invite_that_was_placed_here_also_behind_the_fence() {
+    let mut bench = beside_n2();
+    assert_eq!(bench.receive(&request("INVITE", "ring", "1", 1, "")).statuses(), [180]);
+    bench.now += Duration::from_secs(1);
+    bench.lane.wake(bench.now);
+    let cancel = request("CANCEL", "ring", "1", 1, "");
+    let held = bench.receive(&cancel);
+    assert_eq!((held.relays.len(), held.sent.len()), (0, 0), "silent, and nobody else's");
+    assert_eq!(bench.later(limits::FENCE + limits::TICK).statuses(), [200, 487]);
+}
+
+#[test]
+fn an_invite_behind_the_fence_is_placed_here_when_it_is_down_and_once() {
+    let mut bench = beside_n2();
+    bench.now += Duration::from_secs(1);
+    bench.lane.wake(bench.now);
+    let invite = request("INVITE", "answer", "1", 1, "");
+    let (first, again) = (bench.receive(&invite), bench.receive(&invite));
+    assert_eq!((first.relays.len(), again.relays.len()), (0, 0));
+    assert_eq!(bench.later(limits::FENCE + limits::TICK).statuses(), [180, 200]);
+    assert_eq!(bench.lane.counts().dialogs, 1);
+}
+
+#[test]
+fn a_cancel_of_an_invite_that_is_not_here_goes_where_its_shard_is() {
+    let mut bench = beside_n2();
+    assert_eq!(bench.receive(&request("CANCEL", "ring", "1", 1, "")).relays, ["n2".parse().unwrap()]);
+}
+
+#[test]
+fn copies_of_what_strangers_send_leave_room_for_what_waits_for_a_takeover() {
+    let mut bench = beside_n2();
+    for n in 0..limits::HELD_REQUESTS_MAX {
+        bench.receive(&request("INVITE", "answer", &format!("lb{n}"), 1, ""));
+    }
+    assert_eq!(bench.lane.counts().held, limits::HELD_REQUESTS_MAX / 4);
+}
+
+#[test]
+fn a_call_that_was_woken_for_nothing_is_put_away_again() {
+    let mut bench = Bench::alone();
+    let tag = call(&mut bench);
+    bench.later(Duration::from_secs(10));
+    assert_eq!(bench.lane.counts().active, 0);
+    let key = bench.lane.config.tags.parse(&tag).unwrap();
+    bench.lane.handle_input(bench.now, key, Input::Info(ReplyTo::Here(1)));
+    assert!(bench.settle().replies[0].is_ok());
+    assert_eq!(bench.lane.counts().active, 1);
+    bench.later(Duration::from_secs(10));
+    assert_eq!(bench.lane.counts().active, 0);
+}
+
 #[test]
 fn an_invite_whose_shard_nobody_claims_is_answered_all_the_same() {
     let set = Arc::new(Set::default());

@@ -277,9 +277,11 @@ fn lane_thread<H: DialogHandler>(
     let (host, stopped) = (host.clone(), stopped.clone());
     let serve = move || {
         // As a task of its own: the root future of `block_on` would write the wake-up pipe at each turn.
-        runtime.block_on(async { tokio::spawn(host.serve(stopped)).await }).unwrap_or_else(|error| {
-            tracing::error!(%error, "a lane panicked");
-        });
+        let fatal = host.clone();
+        if runtime.block_on(async { tokio::spawn(host.serve(stopped)).await }).is_err() {
+            // Nobody serves its shards any more, so this node must not own them.
+            fatal.give_up("a lane panicked");
+        }
     };
     std::thread::Builder::new().name(format!("lane-{index}")).spawn(serve).map_err(StartError::Thread)
 }

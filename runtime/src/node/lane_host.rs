@@ -69,6 +69,11 @@ impl<H: DialogHandler> LaneHost<H> {
         self.lock(|lane| lane.counts())
     }
 
+    /// The node cannot go on, and whoever runs it is told.
+    pub(super) fn give_up(&self, why: &str) {
+        self.shared.fatal.send_replace(Some(why.to_owned()));
+    }
+
     /// Runs the lane and carries out what it asks for; starting actors is left to the lane's own task.
     pub(crate) fn run<T>(&self, work: impl FnOnce(&mut Lane<DialogRefOf>, Timestamp) -> T) -> T {
         let now = self.now();
@@ -175,8 +180,8 @@ impl<H: DialogHandler> LaneHost<H> {
             Ok(message) => self.shared.route(message, flow, false, Some(self)),
             Err(error) => {
                 tracing::debug!(%remote, %error, "not a SIP message");
-                if let Some(reply) = error.reply(&datagram) {
-                    self.transmit(flow, reply);
+                if let Some((reply, to)) = error.reply_from(&datagram, remote) {
+                    self.transmit(Flow::udp(to), reply);
                 }
             }
         }

@@ -114,6 +114,13 @@ impl<U: Clone> Transactions<U> {
         self.remove_server(Slot::from(*id));
     }
 
+    /// Whether a request is one again that has its transaction here, or the CANCEL of an INVITE that has (RFC 3261 §17.2.3, §9.2).
+    pub fn knows(&mut self, request: &Request) -> bool {
+        let method = if *request.method() == Method::Cancel { &Method::Invite } else { request.method() };
+        let key = self.keys.server(request, method);
+        self.server_index.contains_key(&key)
+    }
+
     pub(super) fn handle_request(&mut self, now: Timestamp, request: Request, flow: Flow) {
         if *request.method() == Method::Ack {
             return self.handle_ack(now, request, flow);
