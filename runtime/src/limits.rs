@@ -31,6 +31,9 @@ pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 pub const TICK: Duration = Duration::from_millis(20);
 /// The tick of a lane without a deadline: it must see a pause of [`PAUSE_MAX`] when it wakes.
 pub const IDLE_TICK: Duration = Duration::from_millis(60);
+/// Bytes of a dialog's snapshot, the application's data included, that are replicated: a quarter of the largest frame that a link
+/// takes. A larger version stays on its node, and is counted.
+pub const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 /// Application timers of one dialog.
 pub const TIMERS_PER_DIALOG_MAX: usize = 32;
 /// A dialog whose actor failed is woken again after this long: what it had to do is not forgotten, and does not spin.

@@ -84,7 +84,7 @@ impl Ownership {
         };
         match self.role(shard) {
             Role::Owner if news => self.surfaced(now, key),
-            Role::Recovering => self.claim_progress(now, shard),
+            Role::Recovering if news => self.claim_progress(now, shard),
             _ => {}
         }
         true

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdline_cluster::engine::Durability;
 use holdline_cluster::id::{Key, NodeId, SHARDS, Shard};
-use holdline_cluster::own_ids::OwnIds;
+use holdline_cluster::own_ids::{OwnIdSet, OwnIds};
 use holdline_sip::dialog;
 use holdline_sip::transaction::{self, ClientTransactionId, ServerTransactionId, Transactions};
 use holdline_sip::wire::{Message, Method, Request};
@@ -118,6 +118,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Snapshots that could not be read, since the start.
     pub unreadable: u64,
+    /// Versions too large to be replicated, since the start.
+    pub oversized: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -132,6 +134,7 @@ impl std::ops::AddAssign for Counts {
         self.recovered += other.recovered;
         self.dropped += other.dropped;
         self.unreadable += other.unreadable;
+        self.oversized += other.oversized;
     }
 }
 
@@ -149,6 +152,8 @@ pub struct Lane<A> {
     open: OwnIds<ServerTransactionId, (Key, Request)>,
     /// Our own INVITEs without a final response, for CANCEL.
     calls: OwnIds<Key, ClientTransactionId>,
+    /// Our own INVITEs whose target is being looked up: a CANCEL takes them off, and they are not sent.
+    looked_up: OwnIdSet<Key>,
     shards: Shards,
     fence: Fence,
     rng: StdRng,
@@ -177,6 +182,7 @@ impl<A: Clone> Lane<A> {
             idle: VecDeque::new(),
             open: OwnIds::default(),
             calls: OwnIds::default(),
+            looked_up: OwnIdSet::default(),
             shards,
             fence: Fence::default(),
             rng,

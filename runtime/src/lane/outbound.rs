@@ -9,6 +9,7 @@ use holdline_sip::{Flow, Timestamp};
 
 use super::directory::{Entry, Slot};
 use super::{Effect, Lane, Sender};
+use crate::limits;
 use crate::step::{NewVersion, Outcome, Send};
 
 impl<A: Clone> Lane<A> {
@@ -79,11 +80,13 @@ impl<A: Clone> Lane<A> {
         ack: bool,
         target: Option<SocketAddr>,
     ) {
+        let given_up = *request.method() == Method::Invite && !self.looked_up.remove(&key);
         match target {
             Some(target) if ack => self.transmit(Flow::udp(target), request.as_bytes().clone()),
-            Some(target) => self.start_client(now, key, request, Flow::udp(target)),
+            Some(target) if !given_up => self.start_client(now, key, request, Flow::udp(target)),
             None if ack => {}
-            None => self.unsent(now, sender(key, &request)),
+            // RFC 3261 §9.1: cancelled before it was sent, so there is nothing to cancel and nothing to send.
+            _ => self.unsent(now, sender(key, &request)),
         }
         self.pump_transactions(now);
     }
@@ -96,6 +99,17 @@ impl<A: Clone> Lane<A> {
             entry.snapshot = local;
         }
         let durability = self.config.durability?;
+        if replica.len() > limits::SNAPSHOT_BYTES_MAX {
+            // It would hold up the versions of all other dialogs, and no peer takes such a frame.
+            tracing::error!(
+                ?key,
+                bytes = replica.len(),
+                max = limits::SNAPSHOT_BYTES_MAX,
+                "a dialog is too large to be replicated: its application keeps too much data"
+            );
+            self.counts.oversized += 1;
+            return None;
+        }
         self.effects.push_back(Effect::Commit(Commit {
             key,
             version: number,
@@ -118,6 +132,7 @@ impl<A: Clone> Lane<A> {
             return;
         }
         self.calls.remove(&key);
+        self.looked_up.remove(&key);
         if let Some(Slot::Active { actor, .. }) = self.directory.remove(&key).map(|entry| entry.slot) {
             self.effects.push_back(Effect::Stop { actor });
         }
@@ -144,6 +159,7 @@ impl<A: Clone> Lane<A> {
                     Err((host, port)) => self.resolve(key, request, host, port, true),
                 },
                 Send::CancelInvite { .. } => {
+                    self.looked_up.remove(&key);
                     if let Some(id) = self.calls.get(&key) {
                         // Answered meanwhile: then there is nothing to cancel (RFC 3261 §9.1).
                         let _ = self.transactions.cancel(now, id);
@@ -170,6 +186,9 @@ impl<A: Clone> Lane<A> {
     }
 
     fn resolve(&mut self, key: Key, request: Request, host: String, port: u16, ack: bool) {
+        if *request.method() == Method::Invite {
+            self.looked_up.insert(key);
+        }
         self.effects.push_back(Effect::Resolve { key, request: Box::new(request), host, port, ack });
     }
 

@@ -189,6 +189,7 @@ impl<A: Clone> Lane<A> {
     fn forget(&mut self, key: Key) {
         self.gate.retire(key);
         self.calls.remove(&key);
+        self.looked_up.remove(&key);
         if let Some(Slot::Active { actor, .. }) = self.directory.remove(&key).map(|entry| entry.slot) {
             self.effects.push_back(Effect::Stop { actor });
         }

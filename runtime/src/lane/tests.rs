@@ -11,7 +11,7 @@ use holdline_sip::wire::{Response, StatusCode};
 
 use super::*;
 use crate::behaviour::Uas;
-use crate::step::{DialogState, ReplyTo};
+use crate::step::{DialogState, NewVersion, ReplyTo, Send};
 
 /// Ownership that a test sets.
 #[derive(Default)]
@@ -50,6 +50,7 @@ struct Out {
     commits: Vec<holdline_cluster::engine::Commit>,
     relays: Vec<NodeId>,
     replies: Vec<crate::step::Reply>,
+    lookups: Vec<(Key, Request)>,
 }
 
 impl Out {
@@ -143,7 +144,7 @@ impl Bench {
                     self.lane.started(key, life, self.next);
                 }
                 Effect::Deliver { actor, input } => self.step(actor, input),
-                Effect::Resolve { host, .. } => panic!("nothing to look up here: {host}"),
+                Effect::Resolve { key, request, .. } => out.lookups.push((key, *request)),
             }
         }
         out
@@ -388,6 +389,64 @@ fn copies_of_what_strangers_send_leave_room_for_what_waits_for_a_takeover() {
         bench.receive(&request("INVITE", "answer", &format!("lb{n}"), 1, ""));
     }
     assert_eq!(bench.lane.counts().held, limits::HELD_REQUESTS_MAX / 4);
+}
+
+#[test]
+fn a_call_cancelled_while_its_target_is_looked_up_is_never_sent() {
+    let target = "192.0.2.7:5060".parse().unwrap();
+    let call = || dialog::Call {
+        to_uri: "sip:bob@example.com".into(),
+        from_uri: "sip:ann@example.org".into(),
+        call_id: "c2".into(),
+        local_tag: "ours".into(),
+        ..Default::default()
+    };
+    let mut bench = Bench::alone();
+    let key = Key { placement: 1, id: 4 };
+    bench.lane.handle_call(bench.now, call(), key).unwrap();
+    let (_, invite) = bench.settle().lookups.remove(0);
+    bench.lane.handle_resolved(bench.now, key, invite.clone(), false, Some(target));
+    assert_eq!(bench.settle().sent.len(), 1, "found: sent");
+
+    let mut bench = Bench::alone();
+    bench.lane.handle_call(bench.now, call(), key).unwrap();
+    let (_, invite) = bench.settle().lookups.remove(0);
+    bench.lane.handle_input(bench.now, key, Input::Bye(ReplyTo::Here(1)));
+    assert!(bench.settle().replies[0].is_ok());
+    bench.lane.handle_resolved(bench.now, key, invite, false, Some(target));
+    assert_eq!((bench.settle().sent.len(), bench.lane.counts().dialogs), (0, 0));
+}
+
+#[test]
+fn a_version_too_large_to_be_replicated_holds_nothing_up_and_is_counted() {
+    let mut bench = Bench::owning_all(Durability::Acked);
+    let ringing = bench.receive(&request("INVITE", "ring", "1", 1, ""));
+    let bytes = ringing.last().as_bytes().clone();
+    let (key, life) = bench.lose_actor();
+    let outcome = |number, size| crate::step::Outcome {
+        key,
+        life,
+        sends: vec![Send::Retransmit {
+            bytes: bytes.clone(),
+            flow: Flow::udp("192.0.2.9:5060".parse().unwrap()),
+        }],
+        version: Some(NewVersion {
+            number,
+            local: Bytes::from_static(b"kept here"),
+            replica: vec![0; size].into(),
+            terminated: false,
+        }),
+        deadline: None,
+        busy: false,
+        ended: false,
+        replies: Vec::new(),
+    };
+    bench.lane.handle_outcome(bench.now, outcome(1, limits::SNAPSHOT_BYTES_MAX + 1));
+    let out = bench.settle();
+    assert_eq!((out.commits.len(), out.sent.len(), bench.lane.counts().oversized), (0, 1, 1));
+    bench.lane.handle_outcome(bench.now, outcome(2, limits::SNAPSHOT_BYTES_MAX));
+    let out = bench.settle();
+    assert_eq!((out.commits.len(), out.sent.len(), bench.lane.counts().oversized), (1, 0, 1));
 }
 
 #[test]
