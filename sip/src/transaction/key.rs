@@ -59,7 +59,7 @@ impl KeyMaker {
         let branch = request.branch();
         if is_rfc3261(branch) {
             self.folded(std::iter::once(branch.as_bytes()));
-            self.folded(sent_by(top_via(request)).as_bytes().split(u8::is_ascii_whitespace));
+            self.folded(words(sent_by(top_via(request)).as_bytes()));
         } else {
             self.rfc2543(request, method);
         }
@@ -140,6 +140,17 @@ pub(super) fn is_rfc3261(branch: &str) -> bool {
 /// Protocol and sent-by of a Via line: all before its first parameter.
 fn sent_by(via: &str) -> &str {
     memchr2(b';', b',', via.as_bytes()).map_or(via, |end| &via[..end])
+}
+
+/// What stands between blanks; line ends of folds read as blanks already.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let blank = memchr2(b' ', b'\t', text);
+        rest = blank.map(|at| &text[at + 1..]);
+        Some(blank.map_or(text, |at| &text[..at]))
+    })
 }
 
 fn top_via(request: &Request) -> &str {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::header::HeaderName;
-use super::headers::{Headers, Text};
+use super::headers::{Head, Headers, Text};
 use super::key::Key;
 use super::message::{Request, Response};
 use super::method::Method;
@@ -41,14 +41,18 @@ impl Response {
     /// Starts a response: Via, From, To, Call-ID and CSeq of the request, octet for octet (RFC 3261 §8.2.6.2),
     /// and Record-Route where a dialog may come of it (§12.1.1).
     pub fn builder(status: StatusCode, request: &Request) -> ResponseBuilder {
-        let mut builder = Response::builder_bare(status);
-        builder.copy(request);
-        builder
+        ResponseBuilder { request: Some(request.clone()), ..Response::builder_bare(status) }
     }
 
-    /// Starts a response that copies nothing.
+    /// Starts a response that repeats nothing.
     pub(crate) fn builder_bare(status: StatusCode) -> ResponseBuilder {
-        ResponseBuilder { status, reason: None, headers: Headers::default(), to_end: None, key: None }
+        ResponseBuilder {
+            status,
+            reason: None,
+            request: None,
+            to_tag: String::new(),
+            headers: Headers::default(),
+        }
     }
 }
 
@@ -91,8 +95,12 @@ impl RequestBuilder {
         }
         let start = self.method.as_str().len() + 1;
         let uri = Span::new(start, start + self.uri.0.len());
-        let line = [self.method.as_str().as_bytes(), b" ", &self.uri.0, b" SIP/2.0"].concat();
-        Request { raw: Arc::new(Raw::index(self.headers.finish(&line).wire)), method: self.method, uri }
+        let head = Head::start(uri.end as usize + Head::room(&self.headers), |line| {
+            for part in [self.method.as_str().as_bytes(), b" ", &self.uri.0, b" SIP/2.0"] {
+                line.0.extend_from_slice(part);
+            }
+        });
+        Request { raw: Arc::new(Raw::index(head.finish(self.headers).wire)), method: self.method, uri }
     }
 }
 
@@ -101,11 +109,10 @@ impl RequestBuilder {
 pub struct ResponseBuilder {
     status: StatusCode,
     reason: Option<String>,
+    /// Whose fields are repeated.
+    request: Option<Request>,
+    to_tag: String,
     headers: Headers,
-    /// Where a To tag goes; `None` if To has one.
-    to_end: Option<usize>,
-    /// The mandatory fields, as ranges of the headers; `None` if they are to be looked for.
-    key: Option<Key>,
 }
 
 impl ResponseBuilder {
@@ -140,65 +147,68 @@ impl ResponseBuilder {
     /// Adds this tag to To, if it is not empty, the request's To had none, and no tag was added yet.
     #[must_use]
     pub fn to_tag(mut self, tag: &str) -> ResponseBuilder {
-        if tag.is_empty() {
-            return self;
-        }
-        let Some(at) = self.to_end.take() else { return self };
-        // A semicolon at the end of To, let pass on reading, must not become two.
-        let open = self.headers.ends_with(at, b';');
-        let mut text = Text(if open { b"tag=".to_vec() } else { b";tag=".to_vec() });
-        let prefix = text.0.len();
-        text.push(tag);
-        self.headers.insert(at, &text.0);
-        if let Some(key) = &mut self.key {
-            let end = at + text.0.len();
-            *key = key.map(|span| if span.start as usize > at { span.shifted(text.0.len()) } else { span });
-            key.to.end = Span::new(at, end).end;
-            key.to_tag = Span::new(at + prefix, end);
+        if self.to_tag.is_empty() {
+            self.to_tag = tag.into();
         }
         self
     }
 
     /// The response, with Content-Length.
     pub fn build(self) -> Response {
-        let mut line = Text(Vec::with_capacity(64));
-        line.0.extend_from_slice(b"SIP/2.0 ");
-        line.0.extend_from_slice(&self.status.digits());
-        line.0.push(b' ');
-        let start = line.0.len();
-        line.push(self.reason.as_deref().unwrap_or(self.status.default_reason()));
-        let reason = Span::new(start, line.0.len());
-        let assembled = self.headers.finish(&line.0);
+        let repeated = self.request.as_ref().map_or(0, |request| request.raw.body_start + self.to_tag.len());
+        let mut reason = Span::default();
+        let mut head = Head::start(repeated + Head::room(&self.headers), |line| {
+            line.0.extend_from_slice(b"SIP/2.0 ");
+            line.0.extend_from_slice(&self.status.digits());
+            line.0.push(b' ');
+            let start = line.0.len();
+            line.push_str(self.reason.as_deref().unwrap_or(self.status.default_reason()));
+            reason = Span::new(start, line.0.len());
+        });
+        let key = self.request.as_ref().and_then(|request| self.repeat(request, &mut head));
+        let assembled = head.finish(self.headers);
         // What was copied from a request that has been checked need not be looked for again.
-        let raw = match self.key {
-            Some(key) if assembled.body_start <= usize::from(u16::MAX) => Raw::assembled(assembled, &key),
+        let raw = match key {
+            Some(key) if assembled.body_start <= usize::from(u16::MAX) => Raw::assembled(assembled, key),
             _ => Raw::index(assembled.wire),
         };
         Response { raw: Arc::new(raw), status: self.status, reason }
     }
 
-    fn copy(&mut self, request: &Request) {
+    /// Writes what a response repeats; the mandatory fields where they are now, unless they are to be looked for.
+    fn repeat(&self, request: &Request, head: &mut Head) -> Option<Key> {
         let raw = &request.raw;
         let code = self.status.code();
         let routes = request.method.forms_dialog() && (101..300).contains(&code);
         let mut key = Key { cseq: raw.key.cseq, ..Key::default() };
         for line in &raw.lines {
-            let copied = match line.id {
+            let repeated = match line.id {
                 VIA | FROM | CALL_ID | CSEQ | TO => true,
                 RECORD_ROUTE => routes,
                 // RFC 3261 §8.2.6.1: a 100 repeats the Timestamp.
                 TIMESTAMP => code == 100,
                 _ => false,
             };
-            if copied {
-                let value = self.headers.copy(line.id, &raw.wire[line.value.range()]);
+            if !repeated {
+                continue;
+            }
+            let octets = &raw.wire[line.value.range()];
+            if line.id == TO && raw.key.to_tag.is_empty() && !self.to_tag.is_empty() {
+                let mut tag = 0;
+                key.to = head.line(TO, |text| {
+                    text.0.extend_from_slice(octets);
+                    // A semicolon at the end of To, let pass on reading, must not become two.
+                    text.0.extend_from_slice(if octets.ends_with(b";") { b"tag=" } else { b";tag=" });
+                    tag = text.0.len();
+                    text.push_str(&self.to_tag);
+                });
+                key.to_tag = Span::new(tag, key.to.range().end);
+            } else {
+                let value = head.line(line.id, |text| text.0.extend_from_slice(octets));
                 copy_fields(&mut key, &raw.key, line, value);
-                if line.id == TO && raw.key.to_tag.is_empty() {
-                    self.to_end = Some(value.end as usize);
-                }
             }
         }
-        self.key = raw.is_plain().then_some(key);
+        raw.is_plain().then_some(key)
     }
 }
 
@@ -206,8 +216,7 @@ impl ResponseBuilder {
 fn copy_fields(key: &mut Key, from: &Key, line: &Line, value: Span) {
     let copy = |copy: &mut Span, span: Span| {
         if span.start >= line.value.start && span.end <= line.value.end && !span.is_empty() {
-            let offset = value.start as usize;
-            let start = offset + usize::from(span.start - line.value.start);
+            let start = usize::from(value.start) + usize::from(span.start - line.value.start);
             *copy = Span::new(start, start + span.range().len());
         }
     };

@@ -191,6 +191,11 @@ impl fmt::Display for HeaderName {
     }
 }
 
+/// The long name with this number, which must be a known one's.
+pub(crate) fn known(id: u8) -> &'static str {
+    NAMES[id as usize]
+}
+
 /// The number of a name in any case or in its compact form, [`EXT`] if it is not known.
 pub(crate) fn find(name: &[u8]) -> u8 {
     match name {

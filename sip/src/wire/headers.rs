@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use bytes::Bytes;
 
-use super::header::HeaderName;
+use super::header::{self, HeaderName};
 use super::key::bit;
 use super::lex;
 use super::scan::{Line, Lines, Span};
@@ -20,27 +20,20 @@ pub(crate) struct Headers {
     pub(crate) body: Bytes,
 }
 
-/// A message put together.
-pub(crate) struct Assembled {
-    pub(crate) wire: Bytes,
-    /// Ranges of the headers, which start at `headers_start`.
-    pub(crate) lines: Lines,
-    pub(crate) headers_start: usize,
-    pub(crate) body_start: usize,
-}
-
 impl Headers {
-    /// Appends a line; Content-Length is left to [`finish`](Headers::finish), and what is no name is left out.
+    /// Appends a line; Content-Length is left to [`Head::finish`], and what is no name is left out.
     pub(crate) fn push(&mut self, name: &HeaderName, value: impl Display) {
-        if *name == HeaderName::ContentLength || !lex::is_token(name.as_str().as_bytes()) {
-            return;
+        match name {
+            HeaderName::ContentLength => return,
+            HeaderName::Ext(text) if !lex::is_token(text.as_bytes()) => return,
+            _ => {}
         }
-        self.line(name.id(), name.as_str(), |text| text.push(value));
-    }
-
-    /// Appends a line of a known name with these octets, and says where its value is.
-    pub(crate) fn copy(&mut self, id: u8, value: &[u8]) -> Span {
-        self.line(id, HeaderName::from_key(id, "").as_str(), |text| text.0.extend_from_slice(value))
+        if self.text.0.capacity() == 0 {
+            // Most fit, so that they are written without growing.
+            self.text.0.reserve(256);
+        }
+        self.seen |= bit(name.id());
+        self.lines.push(self.text.line(name.id(), name.as_str(), |text| text.push(value)));
     }
 
     /// Sets the body, and its type if none was given before.
@@ -55,64 +48,60 @@ impl Headers {
     pub(crate) fn has(&self, name: &HeaderName) -> bool {
         self.seen & bit(name.id()) != 0
     }
+}
 
-    /// Whether what ends at `at` ends with this octet.
-    pub(crate) fn ends_with(&self, at: usize, octet: u8) -> bool {
-        self.text.0[..at].last() == Some(&octet)
+/// A message as it is put together, in the order it goes out.
+pub(crate) struct Head {
+    pub(crate) text: Text,
+    start_line: Span,
+    lines: Lines,
+}
+
+/// A message put together.
+pub(crate) struct Assembled {
+    pub(crate) wire: Bytes,
+    pub(crate) start_line: Span,
+    pub(crate) lines: Lines,
+    pub(crate) body_start: usize,
+}
+
+impl Head {
+    /// Starts a message of about `room` octets with its start line, which has no line end yet.
+    pub(crate) fn start(room: usize, start_line: impl FnOnce(&mut Text)) -> Head {
+        let mut text = Text(Vec::with_capacity(room));
+        start_line(&mut text);
+        let start_line = Span::new(0, text.0.len());
+        text.0.extend_from_slice(b"\r\n");
+        Head { text, start_line, lines: Lines::new() }
     }
 
-    /// Puts octets in at the end of a value.
-    pub(crate) fn insert(&mut self, at: usize, octets: &[u8]) {
-        self.text.0.splice(at..at, octets.iter().copied());
-        for line in &mut self.lines {
-            if line.value.end as usize == at {
-                line.value.end = line.value.shifted(octets.len()).end;
-            } else if line.name.start as usize > at {
-                (line.name, line.value) = (line.name.shifted(octets.len()), line.value.shifted(octets.len()));
-            }
-        }
+    /// Appends a line of a known name, and says where its value is.
+    pub(crate) fn line(&mut self, id: u8, value: impl FnOnce(&mut Text)) -> Span {
+        let line = self.text.line(id, header::known(id), value);
+        self.lines.push(line);
+        line.value
     }
 
-    /// The message: the start line, which has no line end yet, the headers with Content-Length, and the body.
-    pub(crate) fn finish(mut self, start_line: &[u8]) -> Assembled {
-        let length = self.body.len();
-        self.line(HeaderName::ContentLength.id(), "Content-Length", |text| text.push(length));
-        let mut wire = Vec::with_capacity(start_line.len() + self.text.0.len() + self.body.len() + 4);
-        wire.extend_from_slice(start_line);
-        wire.extend_from_slice(b"\r\n");
-        let headers_start = wire.len();
-        wire.extend_from_slice(&self.text.0);
-        wire.extend_from_slice(b"\r\n");
-        let body_start = wire.len();
-        wire.extend_from_slice(&self.body);
-        Assembled { wire: wire.into(), lines: self.lines, headers_start, body_start }
-    }
-
-    fn line(&mut self, id: u8, name: &str, value: impl FnOnce(&mut Text)) -> Span {
-        self.seen |= bit(id);
-        if self.text.0.capacity() == 0 {
-            // Most heads fit, so that they are written without growing.
-            self.text.0.reserve(1024);
-        }
-        let start = self.text.0.len();
-        self.text.0.extend_from_slice(name.as_bytes());
-        let name = Span::new(start, self.text.0.len());
-        self.text.0.extend_from_slice(b": ");
-        let (mut start, mut end) = (self.text.0.len(), {
-            value(&mut self.text);
-            self.text.0.len()
+    /// Appends these lines, Content-Length and the body.
+    pub(crate) fn finish(mut self, headers: Headers) -> Assembled {
+        let by = self.text.0.len();
+        self.text.0.extend_from_slice(&headers.text.0);
+        let moved =
+            |line: &Line| Line { name: line.name.shifted(by), value: line.value.shifted(by), ..*line };
+        self.lines.extend(headers.lines.iter().map(moved));
+        self.line(HeaderName::ContentLength.id(), |text| match headers.body.len() {
+            0 => text.0.push(b'0'),
+            length => text.push(length),
         });
-        let octets = &self.text.0;
-        while start < end && lex::is_lws(octets[start]) {
-            start += 1;
-        }
-        while end > start && lex::is_lws(octets[end - 1]) {
-            end -= 1;
-        }
-        let value = Span::new(start, end);
-        self.lines.push(Line { id, name, value });
         self.text.0.extend_from_slice(b"\r\n");
-        value
+        let body_start = self.text.0.len();
+        self.text.0.extend_from_slice(&headers.body);
+        Assembled { wire: self.text.0.into(), start_line: self.start_line, lines: self.lines, body_start }
+    }
+
+    /// Octets that the rest of the message takes, about.
+    pub(crate) fn room(headers: &Headers) -> usize {
+        headers.text.0.len() + headers.body.len() + 64
     }
 }
 
@@ -125,17 +114,42 @@ impl Text {
         // Writing into memory fails only if the value's own Display does; what it wrote until then stands.
         let _ = write!(self, "{value}");
     }
+
+    /// The same for a text, without the detour over its Display.
+    pub(crate) fn push_str(&mut self, text: &str) {
+        let start = self.0.len();
+        self.0.extend_from_slice(text.as_bytes());
+        let written = &mut self.0[start..];
+        let mut at = 0;
+        while let Some(found) = memchr::memchr2(b'\r', b'\n', &written[at..]) {
+            at += found;
+            written[at] = b' ';
+        }
+    }
+
+    /// Appends a header line.
+    fn line(&mut self, id: u8, name: &str, value: impl FnOnce(&mut Text)) -> Line {
+        let start = self.0.len();
+        self.0.extend_from_slice(name.as_bytes());
+        let name = Span::new(start, self.0.len());
+        self.0.extend_from_slice(b": ");
+        let mut start = self.0.len();
+        value(self);
+        let mut end = self.0.len();
+        self.0.extend_from_slice(b"\r\n");
+        while start < end && lex::is_lws(self.0[start]) {
+            start += 1;
+        }
+        while end > start && lex::is_lws(self.0[end - 1]) {
+            end -= 1;
+        }
+        Line { id, name, value: Span::new(start, end) }
+    }
 }
 
 impl Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let start = self.0.len();
-        self.0.extend_from_slice(text.as_bytes());
-        for octet in &mut self.0[start..] {
-            if matches!(octet, b'\r' | b'\n') {
-                *octet = b' ';
-            }
-        }
+        self.push_str(text);
         Ok(())
     }
 }

@@ -63,15 +63,9 @@ impl Raw {
         (Raw { wire, text: Some(text), plain, lines, start_line, body_start, key }, fault)
     }
 
-    /// A message this process put together out of checked parts; `key` has ranges of the headers.
-    pub(crate) fn assembled(parts: Assembled, key: &Key) -> Raw {
-        let Assembled { wire, mut lines, headers_start, body_start } = parts;
-        for line in &mut lines {
-            (line.name, line.value) = (line.name.shifted(headers_start), line.value.shifted(headers_start));
-        }
-        // A field that is not there is an empty range at the start, and stays there.
-        let key = key.map(|span| if span.is_empty() { span } else { span.shifted(headers_start) });
-        let start_line = Span::new(0, headers_start - b"\r\n".len());
+    /// A message this process put together out of checked parts.
+    pub(crate) fn assembled(parts: Assembled, key: Key) -> Raw {
+        let Assembled { wire, start_line, lines, body_start } = parts;
         Raw { wire, text: None, plain: true, lines, start_line, body_start, key }
     }
 
