@@ -43,7 +43,9 @@ impl Replication {
         while peer.window.items() < self.config.window_items && peer.window.bytes() < self.config.window_bytes
         {
             let room = (self.config.window_items - peer.window.items()).min(self.config.early_items);
-            let (mut entries, mut bytes) = (Vec::new(), 0);
+            // Nearly always all of it fits.
+            let mut entries = peer.live.take_all(room, self.config.early_bytes).unwrap_or_default();
+            let mut bytes = entries.iter().map(|(_, entry)| entry.size()).sum::<usize>();
             while entries.len() < room {
                 let live = !peer.live.is_empty();
                 let lane = if live { &mut peer.live } else { &mut peer.repair };

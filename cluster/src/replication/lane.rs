@@ -57,6 +57,16 @@ impl Lane {
         self.remove(key).map(|entry| (key, entry))
     }
 
+    /// Takes everything, if it is no more than this; else nothing.
+    pub(crate) fn take_all(&mut self, items: usize, bytes: usize) -> Option<Vec<(Key, Entry)>> {
+        if self.entries.len() > items || self.bytes > bytes {
+            return None;
+        }
+        self.bytes = 0;
+        self.cursor = None;
+        Some(std::mem::take(&mut self.entries).into_iter().collect())
+    }
+
     pub(crate) fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
         self.bytes -= entry.size();

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 pub use self::effect::Effect;
 pub use self::lane::Entry;
@@ -206,8 +207,8 @@ impl Replication {
 
     /// The owner changed an item: bring it to the targets, and confirm it when it is safe.
     pub fn handle_commit(&mut self, now: Timestamp, key: Key, durability: Durability, entry: Entry) {
-        let targets = self.targets.of(key.shard());
-        for to in targets.iter().filter(|peer| self.peers.contains_key(*peer)).cloned().collect::<Vec<_>>() {
+        for index in 0..self.targets.of(key.shard()).len() {
+            let to = self.targets.of(key.shard())[index].clone();
             self.put_live(now, &to, key, entry.clone());
         }
         if durability == Durability::Async && !self.pending.is_waiting(key) {
@@ -320,7 +321,7 @@ impl Replication {
     /// Confirms what can be confirmed of a key.
     fn settle(&mut self, key: Key) {
         let targets = self.targets.of(key.shard());
-        let live: Vec<&NodeId> = targets.iter().filter(|peer| self.counts(peer)).collect();
+        let live: SmallVec<[&NodeId; 4]> = targets.iter().filter(|peer| self.counts(peer)).collect();
         let (effects, counters) = (&mut self.effects, &mut self.counters);
         self.pending.settle(key, &live, |confirmation, durability| {
             counters.confirmed += 1;
