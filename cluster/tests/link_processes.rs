@@ -295,12 +295,14 @@ fn obey(cluster: &Cluster, printer: &Printer, line: &str) {
             }
         }
         ["commit", n] => {
-            commits(cluster, n.parse().unwrap()).for_each(|commit| cluster.commit(commit).unwrap())
+            commits(cluster, n.parse().unwrap()).for_each(|commit| cluster.commit(commit).unwrap());
+            cluster.flush();
         }
         ["stream", n] => {
             for (i, commit) in commits(cluster, n.parse().unwrap()).enumerate() {
                 cluster.commit(commit).unwrap();
                 if i % 3 == 2 {
+                    cluster.flush();
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }

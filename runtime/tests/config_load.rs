@@ -126,7 +126,7 @@ fn the_service_address_is_one_that_can_be_reached() {
 fn every_error_names_key_value_origin_and_remedy() {
     let address = "write an IP address and a port, like 127.0.0.1:5060 or [::1]:5060";
     let name = "write 1 to 32 letters, digits, dots, dashes or underscores";
-    let table: [(&[(&'static str, &str)], String); 13] = [
+    let table: [(&[(&'static str, &str)], String); 14] = [
         (&[("sip", "localhost")], format!("sip = \"localhost\" (flag --sip) is not valid: {address}")),
         (&[("name", "n 1")], format!("name = \"n 1\" (flag --name) is not valid: {name}")),
         (
@@ -141,6 +141,10 @@ fn every_error_names_key_value_origin_and_remedy() {
         (
             &[("flush_ms", "-1")],
             "flush_ms = \"-1\" (flag --flush-ms) is not valid: write a number from 0 to 250".into(),
+        ),
+        (
+            &[("gap_ms", "101")],
+            "gap_ms = \"101\" (flag --gap-ms) is not valid: write a number from 0 to 100".into(),
         ),
         (
             &[("replicate_data", "maybe")],

@@ -53,10 +53,12 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) links: Links,
     pub(super) events: UnboundedReceiver<link::Event>,
-    /// Gap between two looks at the commits while they keep coming.
+    /// Least gap between two looks at the commits.
     pub(super) flush: Duration,
-    /// When the queue of commits is looked at next, while it is armed.
+    /// When the commits that wait are taken.
     pub(super) gather_at: Option<Instant>,
+    /// When they were taken last.
+    pub(super) gathered: Instant,
     pub(super) beat_at: Instant,
     /// The buffer that the commits come in, kept for its capacity.
     pub(super) buffer: Vec<Commit>,
@@ -109,8 +111,9 @@ impl Driver {
                     node.links.handle_event(event);
                 }
             }
-            // Early: the first commit after a pause, or a full batch.
-            () = self.shared.commits.wanted() => node.gather_at = Some(Instant::now()),
+            () = self.shared.commits.wanted() => {
+                node.gather_at = Some(Instant::now().max(node.gathered + node.flush));
+            }
             () = tokio::time::sleep_until(due.into()) => {}
         }
         Ok(())
@@ -173,16 +176,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the commits when their time has come; the queue stays armed as long as some keep coming.
+    /// Takes the commits when their time has come.
     fn gather(&mut self, now: Instant, at: Timestamp) {
         let Some(node) = self.node.as_mut().filter(|node| node.gather_at.is_some_and(|at| at <= now)) else {
             return;
         };
+        node.gather_at = None;
+        node.gathered = now;
         let mut commits = self.shared.commits.take(std::mem::take(&mut node.buffer));
-        node.gather_at = match commits.is_empty() || node.flush.is_zero() {
-            true if self.shared.commits.disarm() => None,
-            _ => Some(now + node.flush),
-        };
         for commit in commits.drain(..) {
             node.engine.handle_commit(at, commit);
         }

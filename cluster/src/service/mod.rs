@@ -78,7 +78,13 @@ impl Cluster {
 
     /// Commits one change; the host hears of it when it is as durable as asked. Any thread, never blocks for long.
     pub fn commit(&self, commit: Commit) -> Result<(), Overloaded> {
-        self.0.shared.commits.push([commit])
+        self.0.shared.commits.push(commit)
+    }
+
+    /// Sends the commits made so far on their way: call it when a turn of work is over, so that what the turn committed shares a
+    /// frame. A full batch goes by itself.
+    pub fn flush(&self) {
+        self.0.shared.commits.flush();
     }
 
     /// Hands a payload to a peer, in order, at most once; it comes out of its [`Host::relayed`].

@@ -145,6 +145,7 @@ impl Parts {
             events,
             flush: self.config.flush,
             gather_at: None,
+            gathered: Instant::now(),
             beat_at: Instant::now() + HEARTBEAT,
             buffer: Vec::new(),
         }))

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdline_cluster::id::Shard;
 use holdline_sip::Timestamp;
-use holdline_sip::transport::{BUFFER_BYTES, SendOutcome, UdpTransport};
+use holdline_sip::transport::{Arrivals, BUFFER_BYTES, SendOutcome, UdpTransport};
 use tokio::sync::Semaphore;
 
 use super::Shared;
@@ -165,11 +165,12 @@ pub(super) fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
 /// The receiving task: drains the public socket whenever there is something.
 async fn receive(lane: LaneHandle, public: Arc<UdpTransport>) {
     let mut buffer = vec![0; BUFFER_BYTES];
-    while public.readable().await.is_ok() {
+    let mut arrivals = Arrivals::new(&public, Duration::ZERO);
+    while arrivals.wait().await.is_ok() {
         {
             let mut state = lock(&lane);
             for _ in 0..BATCH {
-                let Some((datagram, source)) = public.try_recv(&mut buffer) else { break };
+                let Some((datagram, source)) = arrivals.try_recv(&mut buffer) else { break };
                 state.handle(&lane, datagram, source);
             }
         }

@@ -21,6 +21,8 @@ const REPLICAS_MAX: usize = 8;
 const LANES_MAX: usize = 256;
 /// A commit waits this long at most for company; beyond it answers would be late by SIP's own T1 of 500 ms.
 const FLUSH_MS_MAX: u64 = 250;
+/// A fifth of T1: a sender must have its answer long before it would send again (RFC 3261 §17.1.1.1).
+const GAP_MS_MAX: u64 = 100;
 /// A zone's name travels in every membership record.
 const ZONE_BYTES_MAX: usize = 32;
 
@@ -36,8 +38,8 @@ const COMMON_KEYS: [&str; 10] = [
     "link_evidence",
     "lanes",
 ];
-const NODE_KEYS: [&str; 14] = {
-    let mut keys = [""; 14];
+const NODE_KEYS: [&str; 15] = {
+    let mut keys = [""; 15];
     let mut i = 0;
     while i < COMMON_KEYS.len() {
         keys[i] = COMMON_KEYS[i];
@@ -46,7 +48,8 @@ const NODE_KEYS: [&str; 14] = {
     keys[10] = "durability";
     keys[11] = "replicas";
     keys[12] = "flush_ms";
-    keys[13] = "replicate_data";
+    keys[13] = "gap_ms";
+    keys[14] = "replicate_data";
     keys
 };
 
@@ -71,8 +74,10 @@ pub struct NodeConfig {
     pub durability: Durability,
     /// Copies of each dialog on other nodes (`replicas`).
     pub replicas: usize,
-    /// How long a commit waits for others to share its frame (`flush_ms`).
+    /// Least time between two frames of changes to one node (`flush_ms`).
     pub flush: Duration,
+    /// Time between two looks at a busy SIP socket (`gap_ms`).
+    pub gap: Duration,
     /// Threads, each with its own runtime and socket; nothing means one less than there are cores (`lanes`).
     pub lanes: Option<usize>,
     /// Whether application data travels with the dialogs (`replicate_data`).
@@ -138,6 +143,8 @@ impl NodeConfig {
                 .unwrap_or(Durability::Acked),
             replicas: number(&settings, "replicas", 0, REPLICAS_MAX)?.unwrap_or(1),
             flush: Duration::from_millis(number(&settings, "flush_ms", 0, FLUSH_MS_MAX)?.unwrap_or(5)),
+            gap: number(&settings, "gap_ms", 0, GAP_MS_MAX)?
+                .map_or(crate::limits::GAP, Duration::from_millis),
             lanes: common.lanes,
             replicate_data: boolean(&settings, "replicate_data")?.unwrap_or(true),
         })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use holdline_cluster::id::NodeId;
 use holdline_protos::v1::{DialogInfo, Relay, Transmit, relay};
-use holdline_sip::transport::{BUFFER_BYTES, SendOutcome, UdpTransport};
+use holdline_sip::transport::{Arrivals, BUFFER_BYTES, SendOutcome, UdpTransport};
 use holdline_sip::wire::Message;
 use holdline_sip::{Flow, Ingress, Timestamp};
 use ractor::Actor;
@@ -145,10 +145,17 @@ impl<H: DialogHandler> LaneHost<H> {
         let mut idle = false;
         let mut tick = pin!(tokio::time::sleep(limits::TICK));
         let mut buffer = vec![0; BUFFER_BYTES];
+        let mut arrivals = Arrivals::new(&self.socket, self.shared.gap);
         loop {
             tokio::select! {
                 () = self.inbox.notified() => {}
-                _ = self.socket.readable() => self.receive(&mut buffer),
+                _ = arrivals.wait() => {
+                    // A runtime that is never idle must flush too.
+                    self.shared.flush();
+                    if self.receive(&mut arrivals, &mut buffer) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 () = &mut tick => {
                     idle = self.run(|lane, now| {
                         lane.handle_timeout(now);
@@ -167,11 +174,13 @@ impl<H: DialogHandler> LaneHost<H> {
         }
     }
 
-    fn receive(&self, buffer: &mut [u8]) {
+    /// Handles what has come in; true if there may be more.
+    fn receive(&self, arrivals: &mut Arrivals<'_>, buffer: &mut [u8]) -> bool {
         for _ in 0..RECEIVE_BATCH {
-            let Some((datagram, remote)) = self.socket.try_recv(buffer) else { return };
+            let Some((datagram, remote)) = arrivals.try_recv(buffer) else { return false };
             self.handle_datagram(datagram, remote);
         }
+        true
     }
 
     fn handle_datagram(&self, datagram: Bytes, remote: SocketAddr) {

@@ -1,6 +1,7 @@
 //! What the lanes of a node share, and the cluster's side of it: routes between lanes and between nodes.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdline_cluster::engine::{Commit, Confirmation, Stored};
@@ -30,6 +31,7 @@ pub(crate) struct Shared<H: DialogHandler> {
     pub(super) clock: Clock,
     pub(super) tags: TagKey,
     pub(super) replicate_data: bool,
+    pub(super) gap: Duration,
     pub(super) calls: Calls,
     pub(super) peers: Peers,
     pub(super) lanes: OnceLock<Vec<Arc<LaneHost<H>>>>,
@@ -85,6 +87,13 @@ impl<H: DialogHandler> Shared<H> {
         tracing::warn!(?key, version, %overloaded, "a version is not replicated");
         let unprotected = Confirmation { key, version, protected: false };
         self.lane_of(key.shard()).inbox().push(News::Confirmed(vec![unprotected]));
+    }
+
+    /// A turn of work is over: what it committed is sent on its way.
+    pub(super) fn flush(&self) {
+        if let Some(cluster) = self.cluster.get() {
+            cluster.flush();
+        }
     }
 
     pub(super) fn relay(&self, to: &NodeId, relay: &Relay) {

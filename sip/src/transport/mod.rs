@@ -1,5 +1,7 @@
 //! The transports: sockets of tokio that carry messages between the network and the cores.
 
+mod arrivals;
 mod udp;
 
+pub use arrivals::Arrivals;
 pub use udp::{BUFFER_BYTES, SendOutcome, UdpCounters, UdpTransport};

@@ -1,15 +1,13 @@
 //! UDP: one non-blocking socket, shared by port with the sockets of other cores if asked, that no peer can bring down.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::UdpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
 
-/// A bound UDP socket. The caller waits for [`readable`](Self::readable), then calls [`try_recv`](Self::try_recv) until it
-/// gives nothing more, with one buffer of [`BUFFER_BYTES`] for as long as it runs.
+/// A bound UDP socket. Datagrams are taken from it by [`Arrivals`](super::Arrivals).
 #[derive(Debug)]
 pub struct UdpTransport {
     socket: UdpSocket,
@@ -27,8 +25,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 const SKIPPED_MAX: usize = 64;
 
 impl UdpTransport {
-    /// Binds to `addr`; with `reuse_port` several sockets share it and the kernel spreads the peers over them. Must be
-    /// called inside a tokio runtime, which the socket then belongs to.
+    /// Binds to `addr`; with `reuse_port` several sockets share it and the kernel spreads the peers over them.
     pub fn bind(addr: SocketAddr, reuse_port: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         if addr.is_ipv6() {
@@ -43,7 +40,7 @@ impl UdpTransport {
         socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES).ok();
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
         Ok(UdpTransport { socket, local, counts: Counts::default() })
     }
@@ -53,16 +50,16 @@ impl UdpTransport {
         self.local
     }
 
-    /// Waits until there may be something to receive.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+    /// The same socket once more, for the reactor to watch.
+    pub(super) fn watch(&self) -> io::Result<tokio::net::UdpSocket> {
+        tokio::net::UdpSocket::from_std(self.socket.try_clone()?)
     }
 
-    /// The next datagram, copied once out of `buffer`; `None` if there is none now, or if too many in a row were not SIP
-    /// (then `readable` returns at once).
-    pub fn try_recv(&self, buffer: &mut [u8]) -> Option<(Bytes, SocketAddr)> {
+    /// The next datagram, copied once out of `buffer`; [`ErrorKind::WouldBlock`] if there is none now,
+    /// [`ErrorKind::Interrupted`] if too many in a row were not SIP.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(Bytes, SocketAddr)> {
         for _ in 0..SKIPPED_MAX {
-            match self.socket.try_recv_from(buffer) {
+            match self.socket.recv_from(buffer) {
                 Ok((length, remote)) => {
                     let datagram = &buffer[..length];
                     if is_keep_alive(datagram) {
@@ -70,30 +67,30 @@ impl UdpTransport {
                         continue;
                     }
                     bump(&self.counts.received);
-                    return Some((Bytes::copy_from_slice(datagram), remote));
+                    return Ok((Bytes::copy_from_slice(datagram), remote));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
                 // An ICMP error of an earlier send, reported here without its address: the socket itself is well.
                 Err(_) => bump(&self.counts.receive_errors),
             }
         }
-        None
+        Err(ErrorKind::Interrupted.into())
     }
 
     /// Sends one datagram, or says why not; nothing is queued.
     pub fn try_send(&self, bytes: &Bytes, remote: SocketAddr) -> SendOutcome {
-        let mut result = self.send(bytes, remote);
-        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        let mut result = self.socket.send_to(bytes, remote);
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
             // The kernel reports an earlier datagram's ICMP error on this call, which then has sent nothing.
             bump(&self.counts.send_errors);
-            result = self.send(bytes, remote);
+            result = self.socket.send_to(bytes, remote);
         }
         match result {
             Ok(_) => {
                 bump(&self.counts.sent);
                 SendOutcome::Sent
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 bump(&self.counts.dropped);
                 SendOutcome::WouldBlock
             }
@@ -102,11 +99,6 @@ impl UdpTransport {
                 SendOutcome::Error { remote, kind: error.kind() }
             }
         }
-    }
-
-    // Past tokio, which would refuse to send until its reactor has seen the socket writable for the first time.
-    fn send(&self, bytes: &[u8], remote: SocketAddr) -> io::Result<usize> {
-        SockRef::from(&self.socket).send_to(bytes, &remote.into())
     }
 
     /// What has happened since it was bound.
@@ -136,7 +128,7 @@ pub enum SendOutcome {
         /// The address.
         remote: SocketAddr,
         /// What the kernel said.
-        kind: io::ErrorKind,
+        kind: ErrorKind,
     },
 }
 

@@ -21,9 +21,12 @@ pub(crate) struct Args {
     /// Copies of each dialog on other nodes [default: 1]
     #[arg(long, value_name = "N")]
     replicas: Option<String>,
-    /// Milliseconds that a change waits for others to share its frame [default: 5]
+    /// Least milliseconds between two frames of changes to one node [default: 5]
     #[arg(long, value_name = "MS")]
     flush_ms: Option<String>,
+    /// Milliseconds between two looks at a busy SIP socket; 0 looks for each datagram [default: 6]
+    #[arg(long, value_name = "MS")]
+    gap_ms: Option<String>,
     /// Whether application data travels with the dialogs [default: true]
     #[arg(long, value_name = "BOOL")]
     replicate_data: Option<String>,
@@ -36,6 +39,7 @@ impl Args {
             .flag_option("durability", self.durability.as_ref())
             .flag_option("replicas", self.replicas.as_ref())
             .flag_option("flush_ms", self.flush_ms.as_ref())
+            .flag_option("gap_ms", self.gap_ms.as_ref())
             .flag_option("replicate_data", self.replicate_data.as_ref())
     }
 }
@@ -69,6 +73,7 @@ async fn start(config: &NodeConfig) -> Result<Node<Uas>, StartError> {
         .udp(config.sip)
         .durability(config.durability)
         .replicas(config.replicas)
+        .gap(config.gap)
         .replicate_data(config.replicate_data);
     if let Some(advertise) = config.advertise {
         builder = builder.advertise(advertise.to_string());

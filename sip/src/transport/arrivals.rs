@@ -1,0 +1,172 @@
+//! When to look at a socket: at once after a pause, and every few milliseconds while datagrams keep coming.
+//!
+//! A wake-up costs as much as the work on the datagram it is for, so a busy socket is taken from the kernel's watch and
+//! looked at by the clock until it is found empty, as Linux' network drivers do with their interrupts (NAPI).
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::UdpTransport;
+
+/// The receiving end of a [`UdpTransport`]: wait, then take datagrams until there are no more.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use holdline_sip::transport::{Arrivals, BUFFER_BYTES, UdpTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let transport = UdpTransport::bind("127.0.0.1:0".parse().unwrap(), false)?;
+/// # let _ = transport.try_send(&"OPTIONS".into(), transport.local_addr());
+/// let mut arrivals = Arrivals::new(&transport, Duration::from_millis(5));
+/// let mut buffer = vec![0; BUFFER_BYTES];
+/// arrivals.wait().await?;
+/// while let Some((datagram, from)) = arrivals.try_recv(&mut buffer) {
+///     println!("{} octets from {from}", datagram.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Arrivals<'a> {
+    transport: &'a UdpTransport,
+    gap: Duration,
+    /// The kernel's watch, while it is on; else the clock says when to look.
+    watch: Option<UdpSocket>,
+    clock: Pin<Box<Sleep>>,
+    looked: Instant,
+    found: bool,
+}
+
+impl<'a> Arrivals<'a> {
+    /// Two looks that the kernel asks for within `gap` make the socket a busy one, which is then looked at each `gap`; zero
+    /// leaves it to the kernel. Must be called inside a tokio runtime.
+    pub fn new(transport: &'a UdpTransport, gap: Duration) -> Self {
+        let looked = Instant::now();
+        let clock = Box::pin(sleep_until(looked));
+        Self { transport, gap, watch: transport.watch().ok(), clock, looked, found: false }
+    }
+
+    /// Waits until it is time to look; may be dropped and called again. An error says that the runtime is ending.
+    pub async fn wait(&mut self) -> io::Result<()> {
+        match &self.watch {
+            Some(watch) => watch.readable().await,
+            None => {
+                self.clock.as_mut().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The next datagram, copied once out of `buffer`; `None` if there is none now, or if too many in a row were not SIP
+    /// (then [`wait`](Self::wait) returns at once).
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Option<(Bytes, SocketAddr)> {
+        let transport = self.transport;
+        let received = match &self.watch {
+            Some(watch) => watch.try_io(Interest::READABLE, || transport.receive(buffer)),
+            None => transport.receive(buffer),
+        };
+        match received {
+            Ok(received) => {
+                self.found = true;
+                Some(received)
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::WouldBlock {
+                    self.drained(Instant::now());
+                }
+                None
+            }
+        }
+    }
+
+    /// The look is over.
+    fn drained(&mut self, now: Instant) {
+        match self.watch {
+            Some(_) if now - self.looked < self.gap => self.watch = None,
+            // Without a descriptor left for it the clock goes on.
+            None if !self.found => self.watch = self.transport.watch().ok(),
+            _ => {}
+        }
+        if self.watch.is_none() {
+            self.clock.as_mut().reset(now + self.gap);
+        }
+        self.looked = now;
+        self.found = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{sleep, timeout};
+
+    use super::super::{BUFFER_BYTES, SendOutcome};
+    use super::*;
+
+    const GAP: Duration = Duration::from_millis(200);
+
+    fn bind() -> UdpTransport {
+        UdpTransport::bind("127.0.0.1:0".parse().unwrap(), false).unwrap()
+    }
+
+    fn send(transport: &UdpTransport, text: &'static str) {
+        assert_eq!(transport.try_send(&text.into(), transport.local_addr()), SendOutcome::Sent);
+    }
+
+    /// Waits, and takes all there is.
+    async fn look(arrivals: &mut Arrivals<'_>) -> Vec<Bytes> {
+        arrivals.wait().await.unwrap();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        std::iter::from_fn(|| arrivals.try_recv(&mut buffer).map(|(datagram, _)| datagram)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_busy_socket_is_looked_at_by_the_clock_until_it_is_found_empty() {
+        let transport = bind();
+        let mut arrivals = Arrivals::new(&transport, GAP);
+        sleep(GAP).await;
+        send(&transport, "first");
+        assert_eq!(look(&mut arrivals).await, ["first"]);
+        let since = Instant::now();
+        send(&transport, "second");
+        assert_eq!(look(&mut arrivals).await, ["second"], "the kernel watches still");
+        assert!(since.elapsed() < GAP);
+        assert!(arrivals.watch.is_none(), "two looks within a gap");
+        send(&transport, "third");
+        send(&transport, "fourth");
+        assert!(timeout(GAP / 4, arrivals.wait()).await.is_err(), "it is not time yet");
+        assert_eq!(look(&mut arrivals).await, ["third", "fourth"]);
+        assert!(arrivals.watch.is_none());
+        assert_eq!(look(&mut arrivals).await, [""; 0], "nothing came");
+        assert!(arrivals.watch.is_some());
+        send(&transport, "fifth");
+        assert_eq!(look(&mut arrivals).await, ["fifth"]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_kernel_watches_again_is_not_forgotten() {
+        let transport = bind();
+        let mut arrivals = Arrivals::new(&transport, GAP);
+        arrivals.watch = None;
+        arrivals.drained(Instant::now());
+        send(&transport, "early");
+        assert_eq!(look(&mut arrivals).await, ["early"]);
+    }
+
+    #[tokio::test]
+    async fn without_a_gap_the_kernel_watches_for_good() {
+        let transport = bind();
+        let mut arrivals = Arrivals::new(&transport, Duration::ZERO);
+        for text in ["one", "two", "three"] {
+            send(&transport, text);
+            assert_eq!(look(&mut arrivals).await, [text]);
+            assert!(arrivals.watch.is_some());
+        }
+    }
+}
