@@ -11,7 +11,15 @@ fn no_confirmed_call_is_lost_when_a_node_dies() {
     if !sipp_or_skip("no_confirmed_call_is_lost_when_a_node_dies") {
         return;
     }
-    let mut cluster = Cluster::start("no_confirmed_call_is_lost", &ClusterOptions::new());
+    // An only lane shares the cluster's thread, two have threads of their own.
+    for lanes in ["1", "2"] {
+        kill_one_of_three(lanes);
+    }
+}
+
+fn kill_one_of_three(lanes: &str) {
+    let options = ClusterOptions::new().set("HOLDLINE_LANES", lanes);
+    let mut cluster = Cluster::start(&format!("no_confirmed_call_is_lost_{lanes}"), &options);
     let sipp = Sipp { hold: HOLD, ..Sipp::caller(Scenario::Stock("uac"), cluster.sip()) };
     let run = sipp.start(cluster.logs(), "sipp");
 
@@ -26,7 +34,7 @@ fn no_confirmed_call_is_lost_when_a_node_dies() {
     let report = run.finish();
 
     let taken_over: u64 = cluster.living().iter().map(|(_, stats)| stats.taken_over).sum();
-    say(&format!("killed a node with {owned} dialogs; {taken_over} taken over; {report}"));
+    say(&format!("{lanes} lanes: killed a node with {owned} dialogs; {taken_over} taken over; {report}"));
     assert!(taken_over >= owned / 2, "the dead node's dialogs went nowhere: {:?}", cluster.living());
     assert_eq!((report.answered, report.ended), (10_000, 10_000), "{report}");
     assert_eq!((report.successful, report.failed), (10_000, 0), "{report}");

@@ -43,6 +43,7 @@ struct Handle {
     shared: Arc<Shared>,
     inputs: UnboundedSender<Input>,
     links: Option<Directory>,
+    runtime: tokio::runtime::Handle,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -113,9 +114,18 @@ impl Cluster {
         self.0.shared.owner(shard)
     }
 
-    /// Counts and gauges; asks the cluster thread, so not for hot paths, nor for callbacks of the [`Host`]. `None` when
-    /// the member has stopped.
+    /// The runtime of the cluster thread, for tasks of the host that have much to do with it: what they commit, and what
+    /// is confirmed to them, wakes no thread. They must not block, and end when the member stops.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.0.runtime
+    }
+
+    /// Counts and gauges; asks the cluster thread, so not for hot paths. `None` when the member has stopped, and on the
+    /// cluster thread itself, where callbacks of the [`Host`] and tasks on its [`runtime`](Self::runtime) run.
     pub fn stats(&self) -> Option<ClusterStats> {
+        if tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.0.runtime.id()) {
+            return None;
+        }
         let (reply, answer) = mpsc::sync_channel(1);
         self.0.inputs.send(Input::Stats(reply)).ok()?;
         answer.recv_timeout(STATS_MAX).ok()

@@ -73,13 +73,16 @@ pub(super) fn start(config: ClusterConfig, host: Arc<dyn Host>) -> Result<Cluste
         .name("holdline-cluster".into())
         .spawn(move || parts.run(&ready, &gossip))
         .map_err(StartError::Thread)?;
-    let links =
+    let (runtime, links) =
         answer.recv().unwrap_or_else(|_| Err(StartError::Thread(std::io::Error::other("it ended"))))?;
     let gossip = Gossip::start(udp, gossip_config, listener).map_err(StartError::Thread)?;
     // The thread waits for nothing else.
     let _ = go.send(gossip);
-    Ok(Cluster(Arc::new(Handle { me, shared, inputs, links, thread: Mutex::new(Some(thread)) })))
+    Ok(Cluster(Arc::new(Handle { me, shared, inputs, links, runtime, thread: Mutex::new(Some(thread)) })))
 }
+
+/// What the cluster thread says when it is there.
+type Ready = Result<(tokio::runtime::Handle, Option<Directory>), StartError>;
 
 /// What the cluster thread starts with.
 struct Parts {
@@ -95,13 +98,15 @@ struct Parts {
 }
 
 impl Parts {
-    fn run(
-        mut self,
-        ready: &mpsc::Sender<Result<Option<Directory>, StartError>>,
-        gossip: &mpsc::Receiver<Gossip>,
-    ) {
+    fn run(mut self, ready: &mpsc::Sender<Ready>, gossip: &mpsc::Receiver<Gossip>) {
         let turn = self.turn.take();
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let shared = Arc::clone(&self.shared);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // What the host's tasks here have committed is all that their turn commits.
+            .on_thread_park(move || shared.commits.flush())
+            .build();
+        let runtime = match runtime {
             Ok(runtime) => runtime,
             // Whoever started us has gone if this is not heard.
             Err(error) => return drop(ready.send(Err(StartError::Thread(error)))),
@@ -111,7 +116,8 @@ impl Parts {
                 Ok(node) => node,
                 Err(error) => return drop(ready.send(Err(error))),
             };
-            let _ = ready.send(Ok(node.as_ref().map(|node| Arc::clone(node.links.directory()))));
+            let links = node.as_ref().map(|node| Arc::clone(node.links.directory()));
+            let _ = ready.send(Ok((tokio::runtime::Handle::current(), links)));
             let Ok(gossip) = gossip.recv() else { return };
             let Self { clock, shared, host, received: inputs, .. } = self;
             let (left, told) = (Arc::clone(&shared), Arc::clone(&host));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use holdline_cluster::engine::Durability;
@@ -13,7 +14,6 @@ use holdline_cluster::service::{self, Cluster, ClusterConfig};
 use holdline_sip::dialog;
 use holdline_sip::transport::UdpTransport;
 use rand::Rng;
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::calls::Calls;
@@ -163,6 +163,7 @@ impl<H: DialogHandler> NodeBuilder<H> {
     }
 
     /// Single-threaded runtimes that share the dialogs; one less than there are cores unless told otherwise, and at least one.
+    /// An only one shares the thread of the cluster's work, which a callback that blocks then holds up too.
     pub fn lanes(mut self, lanes: usize) -> Self {
         self.lanes = Some(lanes);
         self
@@ -191,13 +192,13 @@ impl<H: DialogHandler> NodeBuilder<H> {
             Some(_) => TagKey::of_cluster(key.as_ref()),
             None => TagKey::new(&rand::random()),
         };
-        let cluster = Arc::new(OnceLock::new());
-        let (runtimes, sockets): (Vec<_>, Vec<_>) = bind(address, lanes, &cluster)?.into_iter().unzip();
+        let sockets = bind(address, lanes)?;
         let local = sockets[0].local_addr();
         let contact = format!("sip:{}", self.advertise.unwrap_or_else(|| local.to_string()));
         let name = self.join.as_ref().map_or("alone", |(name, ..)| name.as_str());
         let name: NodeId = name.parse().map_err(StartError::Name)?;
 
+        let cluster = Arc::new(OnceLock::new());
         let shared = Arc::new(Shared {
             handler: self.handler,
             name: name.clone(),
@@ -246,9 +247,7 @@ impl<H: DialogHandler> NodeBuilder<H> {
             let _ = cluster.set(started);
         }
         let (stop, stopped) = watch::channel(false);
-        let lanes = runtimes.into_iter().zip(shared.lanes()).enumerate();
-        let threads = lanes.map(|(index, (runtime, host))| lane_thread(index, runtime, host, &stopped));
-        let threads = threads.collect::<Result<_, _>>()?;
+        let threads = start_lanes(&shared, &stopped)?;
         Ok(Node(Arc::new(Inner {
             local,
             contact,
@@ -260,48 +259,62 @@ impl<H: DialogHandler> NodeBuilder<H> {
     }
 }
 
-/// One runtime and one socket per lane, all on the same port: the kernel spreads flows over them.
-fn bind(
-    mut address: SocketAddr,
-    lanes: usize,
-    cluster: &Arc<OnceLock<Cluster>>,
-) -> Result<Vec<(Runtime, UdpTransport)>, StartError> {
+/// One socket per lane, all on the same port: the kernel spreads flows over them.
+fn bind(mut address: SocketAddr, lanes: usize) -> Result<Vec<UdpTransport>, StartError> {
     // Sockets that share a port would share it with another process too: the port must be free.
     drop(std::net::UdpSocket::bind(address).map_err(|error| StartError::Bind { address, error })?);
     let mut bound = Vec::with_capacity(lanes);
     for _ in 0..lanes {
-        let cluster = Arc::clone(cluster);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // Nothing is left to do: what has been committed is all that this turn commits.
-            .on_thread_park(move || cluster.get().map_or((), Cluster::flush))
-            .build()
-            .map_err(StartError::Thread)?;
         let socket =
             UdpTransport::bind(address, lanes > 1).map_err(|error| StartError::Bind { address, error })?;
         // With port 0 the first socket picks the port for all.
         address = socket.local_addr();
-        bound.push((runtime, socket));
+        bound.push(socket);
     }
     Ok(bound)
 }
 
+/// Starts the lanes, each on a thread of its own. But where there is one only, it runs on the cluster's thread, which it has
+/// more to do with than with anybody: waking each other for every batch costs a quarter of a replicated call.
+fn start_lanes<H: DialogHandler>(
+    shared: &Shared<H>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    match (shared.cluster.get(), shared.lanes()) {
+        (Some(cluster), [only]) => {
+            cluster.runtime().spawn(run_lane(only.clone(), stopped.clone()));
+            Ok(Vec::new())
+        }
+        (_, lanes) => {
+            lanes.iter().enumerate().map(|(index, host)| lane_thread(index, host, stopped)).collect()
+        }
+    }
+}
+
 fn lane_thread<H: DialogHandler>(
     index: usize,
-    runtime: Runtime,
     host: &Arc<LaneHost<H>>,
     stopped: &watch::Receiver<bool>,
-) -> Result<std::thread::JoinHandle<()>, StartError> {
-    let (host, stopped) = (host.clone(), stopped.clone());
-    let serve = move || {
-        // As a task of its own: the root future of `block_on` would write the wake-up pipe at each turn.
-        let fatal = host.clone();
-        if runtime.block_on(async { tokio::spawn(host.serve(stopped)).await }).is_err() {
-            // Nobody serves its shards any more, so this node must not own them.
-            fatal.give_up("a lane panicked");
-        }
-    };
-    std::thread::Builder::new().name(format!("lane-{index}")).spawn(serve).map_err(StartError::Thread)
+) -> Result<JoinHandle<()>, StartError> {
+    let idle = host.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Nothing is left to do: what has been committed is all that this turn commits.
+        .on_thread_park(move || idle.flush())
+        .build()
+        .map_err(StartError::Thread)?;
+    let lane = run_lane(host.clone(), stopped.clone());
+    let thread = std::thread::Builder::new().name(format!("lane-{index}"));
+    thread.spawn(move || runtime.block_on(lane)).map_err(StartError::Thread)
+}
+
+async fn run_lane<H: DialogHandler>(host: Arc<LaneHost<H>>, stopped: watch::Receiver<bool>) {
+    let fatal = host.clone();
+    // As a task of its own: its panic is heard, and the root future of `block_on` would write the wake-up pipe at each turn.
+    if tokio::spawn(host.serve(stopped)).await.is_err_and(|error| error.is_panic()) {
+        // Nobody serves its shards any more, so this node must not own them.
+        fatal.give_up("a lane panicked");
+    }
 }
 
 /// Why a node could not start.

@@ -1,4 +1,4 @@
-//! One core at work: a lane, its socket and its actors on a single-threaded runtime of their own.
+//! One core at work: a lane, its socket and its actors on one single-threaded runtime.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -67,6 +67,13 @@ impl<H: DialogHandler> LaneHost<H> {
 
     pub(super) fn counts(&self) -> Counts {
         self.lock(|lane| lane.counts())
+    }
+
+    /// A turn of work is over: what it committed is sent on its way.
+    pub(super) fn flush(&self) {
+        if let Some(cluster) = self.shared.cluster.get() {
+            cluster.flush();
+        }
     }
 
     /// The node cannot go on, and whoever runs it is told.
@@ -151,7 +158,7 @@ impl<H: DialogHandler> LaneHost<H> {
                 () = self.inbox.notified() => {}
                 _ = arrivals.wait() => {
                     // A runtime that is never idle must flush too.
-                    self.shared.flush();
+                    self.flush();
                     if self.receive(&mut arrivals, &mut buffer) {
                         tokio::task::yield_now().await;
                     }

@@ -49,7 +49,7 @@ struct Inner<H: DialogHandler> {
 pub struct Stats {
     /// Dialogs, transactions and timers here.
     pub lanes: Counts,
-    /// Shards, copies and commits here; `None` for a node alone.
+    /// Shards, copies and commits here; `None` for a node alone, and when asked for on its only lane's thread, as by a callback.
     pub cluster: Option<ClusterStats>,
     /// Members in this node's view, itself and observers included.
     pub members: usize,

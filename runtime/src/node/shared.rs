@@ -89,13 +89,6 @@ impl<H: DialogHandler> Shared<H> {
         self.lane_of(key.shard()).inbox().push(News::Confirmed(vec![unprotected]));
     }
 
-    /// A turn of work is over: what it committed is sent on its way.
-    pub(super) fn flush(&self) {
-        if let Some(cluster) = self.cluster.get() {
-            cluster.flush();
-        }
-    }
-
     pub(super) fn relay(&self, to: &NodeId, relay: &Relay) {
         let Some(cluster) = self.cluster.get() else { return };
         if let Err(error) = cluster.relay(to, relay.encode_to_vec().into()) {
