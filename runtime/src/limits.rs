@@ -30,6 +30,8 @@ pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 /// Time between two looks at a busy SIP socket, unless told otherwise: half of it is what a message waits on average, and what comes
 /// in it shares one wake-up and one frame to each replica. At 1,000 calls/s, 6 ms are some 20 messages.
 pub const GAP: Duration = Duration::from_millis(6);
+/// Longest such time: a fifth of T1, for a sender must have its answer long before it would send again (RFC 3261 §17.1.1.1).
+pub const GAP_MAX: Duration = Duration::from_millis(100);
 /// The tick of a lane's deadlines: the grain of every SIP timer here.
 pub const TICK: Duration = Duration::from_millis(20);
 /// The tick of a lane without a deadline: it must see a pause of [`PAUSE_MAX`] when it wakes.

@@ -1,6 +1,6 @@
 //! Commits waiting until enough copies have them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use smallvec::{SmallVec, smallvec};
 
@@ -8,12 +8,11 @@ use super::lane::Entry;
 use super::{Confirmation, Durability};
 use crate::Timestamp;
 use crate::id::{Key, NodeId, Shard};
-use crate::own_ids::OwnIds;
 
 /// Commits by key. One waits at most as long as a peer may lag, so the table is bounded by the rate of commits.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    keys: OwnIds<Key, Waiting>,
+    keys: BTreeMap<Key, Waiting>,
     /// Commits in the order they were made, for the oldest that still waits.
     order: VecDeque<(Timestamp, Key, u64)>,
     commits: usize,
@@ -93,20 +92,13 @@ impl Pending {
         self.keys.contains_key(&key)
     }
 
-    /// The keys of a shard that have commits waiting, in their order.
+    /// The keys of a shard that have commits waiting.
     pub(crate) fn keys_of(&self, shard: Shard) -> Vec<Key> {
-        self.sorted(|key| key.shard() == shard)
+        self.keys.range(shard.keys()).map(|(key, _)| *key).collect()
     }
 
-    /// All keys that have commits waiting, in their order.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        self.sorted(|_| true)
-    }
-
-    fn sorted(&self, wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.keys.keys().copied().filter(|key| wanted(key)).collect();
-        keys.sort_unstable();
-        keys
+        self.keys.keys().copied().collect()
     }
 
     /// The newest version of a waiting key, unless the peer has it already.

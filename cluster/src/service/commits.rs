@@ -28,6 +28,14 @@ struct Waiting {
     bytes: usize,
     /// The thread has been woken for them.
     woken: bool,
+    /// It has been woken because they are many.
+    hurried: bool,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.commits.len() >= EARLY_ITEMS || self.bytes >= EARLY_BYTES
+    }
 }
 
 /// The queue is full; what was given is not committed.
@@ -43,25 +51,26 @@ impl CommitQueue {
         }
         waiting.bytes += commit.body.len();
         waiting.commits.push(commit);
-        let full = waiting.commits.len() >= EARLY_ITEMS || waiting.bytes >= EARLY_BYTES;
-        if full {
-            self.wake(waiting);
+        if waiting.is_full() && !waiting.hurried {
+            waiting.hurried = true;
+            waiting.woken = true;
+            drop(waiting);
+            self.wake.notify_one();
         }
         Ok(())
     }
 
-    /// Wakes the thread for what waits.
-    pub(super) fn flush(&self) {
-        let waiting = self.lock();
-        if !waiting.commits.is_empty() {
-            self.wake(waiting);
-        }
+    /// Whether the batch is full: then nothing is gained by waiting for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().is_full()
     }
 
-    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        let woken = std::mem::replace(&mut waiting.woken, true);
-        drop(waiting);
-        if !woken {
+    /// Wakes the thread for what waits.
+    pub(super) fn flush(&self) {
+        let mut waiting = self.lock();
+        if !waiting.commits.is_empty() && !waiting.woken {
+            waiting.woken = true;
+            drop(waiting);
             self.wake.notify_one();
         }
     }
@@ -76,7 +85,7 @@ impl CommitQueue {
         debug_assert!(spare.is_empty(), "the spare buffer was drained");
         let mut waiting = self.lock();
         waiting.bytes = 0;
-        waiting.woken = false;
+        (waiting.woken, waiting.hurried) = (false, false);
         std::mem::replace(&mut waiting.commits, spare)
     }
 
@@ -124,14 +133,15 @@ mod tests {
         queue.push(commit(1)).unwrap();
         queue.flush();
         assert!(!woken(&queue), "the thread is on its way");
-        assert_eq!(queue.take(Vec::new()).len(), 2);
-        for _ in 1..EARLY_ITEMS {
+        for _ in 3..EARLY_ITEMS {
             queue.push(commit(1)).unwrap();
         }
-        assert!(!woken(&queue));
+        assert!(!woken(&queue) && !queue.is_full());
         queue.push(commit(1)).unwrap();
-        assert!(woken(&queue), "a full batch");
-        assert_eq!(queue.take(Vec::new()).len(), EARLY_ITEMS);
+        assert!(woken(&queue) && queue.is_full(), "a full batch, which waits no longer");
+        queue.push(commit(1)).unwrap();
+        assert!(!woken(&queue), "it was hurried already");
+        assert_eq!(queue.take(Vec::new()).len(), EARLY_ITEMS + 1);
         queue.push(commit(EARLY_BYTES)).unwrap();
         assert!(woken(&queue), "full by bytes");
     }

@@ -112,7 +112,8 @@ impl Driver {
                 }
             }
             () = self.shared.commits.wanted() => {
-                node.gather_at = Some(Instant::now().max(node.gathered + node.flush));
+                let (now, full) = (Instant::now(), self.shared.commits.is_full());
+                node.gather_at = Some(if full { now } else { now.max(node.gathered + node.flush) });
             }
             () = tokio::time::sleep_until(due.into()) => {}
         }

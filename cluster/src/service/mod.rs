@@ -13,7 +13,7 @@ mod start;
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ struct Handle {
     inputs: UnboundedSender<Input>,
     links: Option<Directory>,
     runtime: tokio::runtime::Handle,
+    /// The cluster thread.
+    home: ThreadId,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -77,7 +79,7 @@ impl Cluster {
         &self.0.me
     }
 
-    /// Commits one change; the host hears of it when it is as durable as asked. Any thread, never blocks for long.
+    /// Commits one change, with the next [`flush`](Self::flush); the host hears of it when it is as durable as asked. Any thread, never blocks for long.
     pub fn commit(&self, commit: Commit) -> Result<(), Overloaded> {
         self.0.shared.commits.push(commit)
     }
@@ -123,7 +125,7 @@ impl Cluster {
     /// Counts and gauges; asks the cluster thread, so not for hot paths. `None` when the member has stopped, and on the
     /// cluster thread itself, where callbacks of the [`Host`] and tasks on its [`runtime`](Self::runtime) run.
     pub fn stats(&self) -> Option<ClusterStats> {
-        if tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.0.runtime.id()) {
+        if std::thread::current().id() == self.0.home {
             return None;
         }
         let (reply, answer) = mpsc::sync_channel(1);
@@ -152,7 +154,7 @@ impl Cluster {
         // An error means it has ended already.
         let _ = self.0.inputs.send(Input::Shutdown);
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) = thread.filter(|_| std::thread::current().id() != self.0.home) {
             // A panic of the cluster thread has been printed already.
             let _ = thread.join();
         }

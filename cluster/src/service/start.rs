@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -16,6 +16,8 @@ use crate::link::{Directory, HEARTBEAT, LinkTls, Links, ProcessName};
 use crate::membership::{self, Refusal, ZONE_MAX};
 use crate::view::{Member, Phase, Role, View};
 
+/// A blocking call of a task, a name's look-up for one, keeps a runtime that ends for so long at most.
+const LINGER: Duration = Duration::from_millis(100);
 /// Ports tried when a free one is wanted for both UDP and TCP.
 const PORTS_TRIED: usize = 16;
 
@@ -78,7 +80,9 @@ pub(super) fn start(config: ClusterConfig, host: Arc<dyn Host>) -> Result<Cluste
     let gossip = Gossip::start(udp, gossip_config, listener).map_err(StartError::Thread)?;
     // The thread waits for nothing else.
     let _ = go.send(gossip);
-    Ok(Cluster(Arc::new(Handle { me, shared, inputs, links, runtime, thread: Mutex::new(Some(thread)) })))
+    let home = thread.thread().id();
+    let thread = Mutex::new(Some(thread));
+    Ok(Cluster(Arc::new(Handle { me, shared, inputs, links, runtime, home, thread })))
 }
 
 /// What the cluster thread says when it is there.
@@ -131,7 +135,7 @@ impl Parts {
             }
         });
         // ractor's actors live in the runtime: only when it is gone may another node start.
-        drop(runtime);
+        runtime.shutdown_timeout(LINGER);
         drop(turn);
     }
 

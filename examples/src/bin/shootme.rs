@@ -1,11 +1,12 @@
-//! A UAS that answers after a second, by a timer that survives the node.
+//! A UAS that answers after a second, and then keeps a reminder: a timer that survives the node.
 //!
-//! Three terminals make a cluster; kill the node that has the call while it is up, and hang up:
+//! Four terminals make a cluster; kill the node that has the call while it is up, and hang up:
 //!
 //! ```text
 //! cargo run -p holdline-examples --bin shootme -- n1 127.0.0.1:5061 127.0.0.1:7001 127.0.0.1:7002
 //! cargo run -p holdline-examples --bin shootme -- n2 127.0.0.1:5062 127.0.0.1:7002 127.0.0.1:7001
-//! cargo run -p holdline-examples --bin shootist -- sip:anyone@127.0.0.1:5061
+//! cargo run -p holdline-examples --bin balancer -- 127.0.0.1:5060 127.0.0.1:7000 127.0.0.1:7001 127.0.0.1:7002
+//! cargo run -p holdline-examples --bin shootist -- sip:anyone@127.0.0.1:5060
 //! ```
 
 use std::error::Error;
@@ -65,7 +66,10 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
     let node = Node::builder(Shootme);
     let node = match arguments.as_slice() {
         [] => node.udp("127.0.0.1:5061".parse()?),
-        [name, sip, cluster, seeds @ ..] => node.udp(sip.parse()?).join(name, cluster.parse()?, seeds),
+        // Callers are told to send to the balancer: it knows which node has their call.
+        [name, sip, cluster, seeds @ ..] => {
+            node.udp(sip.parse()?).advertise("127.0.0.1:5060").join(name, cluster.parse()?, seeds)
+        }
         _ => return Err("usage: shootme [NAME SIP-ADDRESS CLUSTER-ADDRESS SEED…]".into()),
     };
     let node = node.start().await?;

@@ -21,8 +21,7 @@ const REPLICAS_MAX: usize = 8;
 const LANES_MAX: usize = 256;
 /// A commit waits this long at most for company; beyond it answers would be late by SIP's own T1 of 500 ms.
 const FLUSH_MS_MAX: u64 = 250;
-/// A fifth of T1: a sender must have its answer long before it would send again (RFC 3261 §17.1.1.1).
-const GAP_MS_MAX: u64 = 100;
+const GAP_MS_MAX: u64 = crate::limits::GAP_MAX.as_millis() as u64;
 /// A zone's name travels in every membership record.
 const ZONE_BYTES_MAX: usize = 32;
 

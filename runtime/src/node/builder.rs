@@ -156,9 +156,9 @@ impl<H: DialogHandler> NodeBuilder<H> {
 
     /// Time between two looks at a SIP socket that is busy (one that twice had something within it); 6 ms unless told
     /// otherwise. Longer gaps cost less CPU, since more messages share a wake-up and a frame to the replicas; a message waits half
-    /// of it on average. Zero looks as soon as a datagram comes.
+    /// of it on average. Zero looks as soon as a datagram comes; 100 ms are the most.
     pub fn gap(mut self, gap: Duration) -> Self {
-        self.gap = gap;
+        self.gap = gap.min(limits::GAP_MAX);
         self
     }
 

@@ -159,11 +159,12 @@ impl<H: DialogHandler> LaneHost<H> {
                 _ = arrivals.wait() => {
                     // A runtime that is never idle must flush too.
                     self.flush();
-                    if self.receive(&mut arrivals, &mut buffer) {
-                        tokio::task::yield_now().await;
-                    }
+                    self.receive(&mut arrivals, &mut buffer);
+                    // A socket that always has something must not keep the actors, and the cluster's side, from their turns.
+                    tokio::task::yield_now().await;
                 }
                 () = &mut tick => {
+                    self.flush();
                     idle = self.run(|lane, now| {
                         lane.handle_timeout(now);
                         lane.poll_timeout().is_none()
@@ -181,13 +182,11 @@ impl<H: DialogHandler> LaneHost<H> {
         }
     }
 
-    /// Handles what has come in; true if there may be more.
-    fn receive(&self, arrivals: &mut Arrivals<'_>, buffer: &mut [u8]) -> bool {
+    fn receive(&self, arrivals: &mut Arrivals<'_>, buffer: &mut [u8]) {
         for _ in 0..RECEIVE_BATCH {
-            let Some((datagram, remote)) = arrivals.try_recv(buffer) else { return false };
+            let Some((datagram, remote)) = arrivals.try_recv(buffer) else { return };
             self.handle_datagram(datagram, remote);
         }
-        true
     }
 
     fn handle_datagram(&self, datagram: Bytes, remote: SocketAddr) {

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod udp;
+mod watch;
 
 pub use arrivals::Arrivals;
 pub use udp::{BUFFER_BYTES, SendOutcome, UdpCounters, UdpTransport};

@@ -50,9 +50,9 @@ impl UdpTransport {
         self.local
     }
 
-    /// The same socket once more, for the reactor to watch.
-    pub(super) fn watch(&self) -> io::Result<tokio::net::UdpSocket> {
-        tokio::net::UdpSocket::from_std(self.socket.try_clone()?)
+    /// For the reactor to watch.
+    pub(super) fn socket(&self) -> &UdpSocket {
+        &self.socket
     }
 
     /// The next datagram, copied once out of `buffer`; [`ErrorKind::WouldBlock`] if there is none now,

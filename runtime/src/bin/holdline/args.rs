@@ -37,7 +37,7 @@ pub(crate) struct Common {
     /// Take a cut link and two refused connects for a death; not behind proxies that answer for others [default: true]
     #[arg(long, value_name = "BOOL")]
     link_evidence: Option<String>,
-    /// Threads, each with its own socket on the same port [default: one per core]
+    /// Threads, each with its own socket on the same port [default: one per core, of which a node leaves one free]
     #[arg(long, value_name = "N")]
     lanes: Option<String>,
     /// TOML file with settings; also HOLDLINE_CONFIG
