@@ -79,7 +79,8 @@ impl Cluster {
         &self.0.me
     }
 
-    /// Commits one change, with the next [`flush`](Self::flush); the host hears of it when it is as durable as asked. Any thread, never blocks for long.
+    /// Commits one change, with the next [`flush`](Self::flush); the host hears of it when it is as durable as asked. Any
+    /// thread, never blocks for long.
     pub fn commit(&self, commit: Commit) -> Result<(), Overloaded> {
         self.0.shared.commits.push(commit)
     }

@@ -17,7 +17,7 @@ use crate::membership::{self, Refusal, ZONE_MAX};
 use crate::view::{Member, Phase, Role, View};
 
 /// A blocking call of a task, a name's look-up for one, keeps a runtime that ends for so long at most.
-const LINGER: Duration = Duration::from_millis(100);
+const BLOCKED_MAX: Duration = Duration::from_millis(100);
 /// Ports tried when a free one is wanted for both UDP and TCP.
 const PORTS_TRIED: usize = 16;
 
@@ -135,7 +135,7 @@ impl Parts {
             }
         });
         // ractor's actors live in the runtime: only when it is gone may another node start.
-        runtime.shutdown_timeout(LINGER);
+        runtime.shutdown_timeout(BLOCKED_MAX);
         drop(turn);
     }
 

@@ -275,7 +275,7 @@ fn bind(mut address: SocketAddr, lanes: usize) -> Result<Vec<UdpTransport>, Star
 }
 
 /// Starts the lanes, each on a thread of its own. But where there is one only, it runs on the cluster's thread, which it has
-/// more to do with than with anybody: waking each other for every batch costs a quarter of a replicated call.
+/// more to do with than with anybody: waking each other for every batch costs a tenth of a replicated call.
 fn start_lanes<H: DialogHandler>(
     shared: &Shared<H>,
     stopped: &watch::Receiver<bool>,

@@ -52,7 +52,7 @@ impl Headers {
 
 /// A message as it is put together, in the order it goes out.
 pub(crate) struct Head {
-    pub(crate) text: Text,
+    text: Text,
     start_line: Span,
     lines: Lines,
 }
